@@ -1,0 +1,137 @@
+"""The two families of error that decide delivery, and the one table of codes that people see.
+
+A `PermanentError` means that the input is at fault: trying again cannot help, so a consumer records the failure,
+tells the owner and answers 2xx. A `TransientError` is anything else: the consumer answers 5xx and the broker
+delivers the event again.
+"""
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a stable error code stands for: its HTTP status, and a sentence that says what to do."""
+
+    status: int
+    sentence: str
+
+
+#: Every code that leaves the system. Sentences may name fields, filled from the error's keyword arguments.
+CODES: dict[str, Code] = {
+    # Any function
+    "bad_request": Code(400, "The request could not be understood: {reason}"),
+    "not_found": Code(404, "There is nothing at this address."),
+    "method_not_allowed": Code(405, "This address does not take that method."),
+    "internal": Code(500, "Something went wrong on our side. Please try again in a minute."),
+    "unavailable": Code(
+        503, "The service is not ready for this just now. Please try again in a few seconds."
+    ),
+    # Accounts and tokens
+    "email_invalid": Code(422, "That is not a mail address. Please write it like name@example.com."),
+    "email_taken": Code(409, "There is an account with that mail address already. Please log in instead."),
+    "password_weak": Code(422, "Please choose another password: {reason}"),
+    "credentials_missing": Code(401, "Please send your mail address and password with Basic authentication."),
+    "credentials_wrong": Code(401, "The mail address or the password is not right."),
+    "too_many_attempts": Code(429, "Too many attempts. Please wait {seconds} seconds and try again."),
+    "token_missing": Code(401, "Please log in and send the access token as 'Authorization: Bearer ...'."),
+    "token_invalid": Code(401, "The access token is not valid. Please log in again."),
+    "token_expired": Code(401, "The access token has expired. Please refresh it or log in again."),
+    "refresh_token_invalid": Code(401, "The refresh token is not valid or has expired. Please log in again."),
+    "refresh_token_reused": Code(
+        401, "The refresh token was used before, so this login was ended for safety. Please log in again."
+    ),
+    # Uploads and jobs
+    "upload_too_large": Code(413, "The video is larger than the {limit} bytes that are accepted."),
+    "upload_incomplete": Code(
+        400, "The upload ended before all of the video had arrived. Please send it again."
+    ),
+    "upload_abandoned": Code(409, "The upload took too long and was given up. Please send it again."),
+    "multipart_invalid": Code(400, "The multipart body could not be read: {reason}"),
+    "file_missing": Code(422, "The form has no field 'file' with a video in it."),
+    "name_invalid": Code(422, "Please send the video's name as '?filename='."),
+    "option_invalid": Code(422, "The option '{option}' is not right: {reason}"),
+    "idempotency_key_invalid": Code(422, "An Idempotency-Key is 1 to 255 visible ASCII characters."),
+    "idempotency_key_in_use": Code(
+        409, "An upload with this Idempotency-Key is still arriving. Please wait for it or use another key."
+    ),
+    "job_not_found": Code(404, "You have no job with that id."),
+    "audio_not_found": Code(404, "You have no audio with that id."),
+    "audio_not_ready": Code(409, "The audio is not ready yet. Please follow the job until it is converted."),
+    "audio_failed": Code(409, "There is no audio, because the conversion failed: {reason}"),
+    "link_invalid": Code(403, "This download link is not valid. Please copy the whole link from the mail."),
+    "link_expired": Code(410, "This download link has expired. Please log in to download the audio."),
+    "range_unsatisfiable": Code(416, "The requested range lies outside of the audio."),
+    "event_invalid": Code(400, "This is not an event that is understood here: {reason}"),
+    # Conversions
+    "video_empty": Code(422, "The file is empty. Please check it and send it again."),
+    "video_missing": Code(404, "The video is no longer stored. Please send it again."),
+    "not_media": Code(422, "The file is not a video or audio file that we can read."),
+    "video_truncated": Code(
+        422, "The video ends too early, as if a copy or download was cut off. Please send the whole file."
+    ),
+    "video_encrypted": Code(422, "The video is encrypted (DRM), so its sound cannot be read."),
+    "no_audio": Code(422, "The video has no sound."),
+    "audio_empty": Code(422, "The sound track of the video has no sound in it."),
+    "audio_damaged": Code(422, "The sound track of the video is damaged and cannot be decoded."),
+    "video_too_long": Code(422, "The video is longer than the {limit} that are accepted."),
+    "track_not_found": Code(422, "The video has no sound track {track}. It has: {tracks}."),
+    "start_after_end": Code(
+        422, "The part asked for starts at {start} s, but the sound ends at {duration} s."
+    ),
+    "audio_too_large": Code(422, "The audio would be larger than the {limit} bytes that are accepted."),
+    "conversion_timeout": Code(500, "The conversion took longer than is allowed."),
+    "conversion_failed": Code(
+        500, "The conversion failed on our side, even after several tries. Please send the video again."
+    ),
+    # Mail
+    "mail_refused": Code(422, "The mail server refused the mail for good."),
+}
+
+
+class AudioliftError(Exception):
+    """An error with a stable code and a public sentence.
+
+    Args:
+        code: A key of `CODES`; any other is a `KeyError` at once.
+        cause: What really happened, for the log only.
+        retry_after: Seconds after which another try makes sense (the Retry-After header).
+        fields: What the code's sentence names.
+    """
+
+    def __init__(
+        self, code: str, *, cause: str = "", retry_after: int | None = None, **fields: object
+    ) -> None:
+        self.code = code
+        self.status = CODES[code].status
+        self.sentence = CODES[code].sentence.format(**fields)
+        self.cause = cause
+        self.retry_after = retry_after
+        super().__init__(f"{code}: {self.sentence}" + (f" ({cause})" if cause else ""))
+
+
+class PermanentError(AudioliftError):
+    """The input is at fault: trying again cannot help."""
+
+
+class TransientError(AudioliftError):
+    """Something else is at fault: trying again can help."""
+
+
+def problem(error: AudioliftError) -> tuple[int, dict[str, str], bytes]:
+    """The error as an HTTP answer: status, headers and body (RFC 9457, application/problem+json)."""
+    body = {
+        "type": f"urn:audiolift:error:{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": error.status,
+        "detail": error.sentence,
+        "code": error.code,
+    }
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = (
+            'Basic realm="audiolift"' if error.code.startswith("credentials") else "Bearer"
+        )
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return error.status, headers, json.dumps(body).encode()
