@@ -24,9 +24,7 @@ CODES: dict[str, Code] = {
     "not_found": Code(404, "There is nothing at this address."),
     "method_not_allowed": Code(405, "This address does not take that method."),
     "internal": Code(500, "Something went wrong on our side. Please try again in a minute."),
-    "unavailable": Code(
-        503, "The service is not ready for this just now. Please try again in a few seconds."
-    ),
+    "unavailable": Code(503, "The service is not ready for this just now. Please try again in a few seconds."),
     # Accounts and tokens
     "email_invalid": Code(422, "That is not a mail address. Please write it like name@example.com."),
     "email_taken": Code(409, "There is an account with that mail address already. Please log in instead."),
@@ -43,9 +41,7 @@ CODES: dict[str, Code] = {
     ),
     # Uploads and jobs
     "upload_too_large": Code(413, "The video is larger than the {limit} bytes that are accepted."),
-    "upload_incomplete": Code(
-        400, "The upload ended before all of the video had arrived. Please send it again."
-    ),
+    "upload_incomplete": Code(400, "The upload ended before all of the video had arrived. Please send it again."),
     "upload_abandoned": Code(409, "The upload took too long and was given up. Please send it again."),
     "multipart_invalid": Code(400, "The multipart body could not be read: {reason}"),
     "file_missing": Code(422, "The form has no field 'file' with a video in it."),
@@ -76,9 +72,7 @@ CODES: dict[str, Code] = {
     "audio_damaged": Code(422, "The sound track of the video is damaged and cannot be decoded."),
     "video_too_long": Code(422, "The video is longer than the {limit} that are accepted."),
     "track_not_found": Code(422, "The video has no sound track {track}. It has: {tracks}."),
-    "start_after_end": Code(
-        422, "The part asked for starts at {start} s, but the sound ends at {duration} s."
-    ),
+    "start_after_end": Code(422, "The part asked for starts at {start} s, but the sound ends at {duration} s."),
     "audio_too_large": Code(422, "The audio would be larger than the {limit} bytes that are accepted."),
     "conversion_timeout": Code(500, "The conversion took longer than is allowed."),
     "conversion_failed": Code(
@@ -99,9 +93,7 @@ class AudioliftError(Exception):
         fields: What the code's sentence names.
     """
 
-    def __init__(
-        self, code: str, *, cause: str = "", retry_after: int | None = None, **fields: object
-    ) -> None:
+    def __init__(self, code: str, *, cause: str = "", retry_after: int | None = None, **fields: object) -> None:
         self.code = code
         self.status = CODES[code].status
         self.sentence = CODES[code].sentence.format(**fields)
@@ -129,9 +121,7 @@ def problem(error: AudioliftError) -> tuple[int, dict[str, str], bytes]:
     }
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
     if error.status == 401:
-        headers["WWW-Authenticate"] = (
-            'Basic realm="audiolift"' if error.code.startswith("credentials") else "Bearer"
-        )
+        headers["WWW-Authenticate"] = 'Basic realm="audiolift"' if error.code.startswith("credentials") else "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     return error.status, headers, json.dumps(body).encode()
