@@ -1,0 +1,110 @@
+"""The events that drive a job, as small dataclasses with one encoder and one decoder (CloudEvents 1.0).
+
+`source` is the function, `subject` the job. An `id` is deterministic: the same fact always has the same id, so an
+event that is published twice is the same event. The data of each type is held to a JSON Schema in `docs/events/`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from audiolift.errors import PermanentError
+
+
+@dataclass(frozen=True)
+class VideoUploaded:
+    """A video stands complete in GridFS and waits to be converted."""
+
+    type: ClassVar[str] = "dev.audiolift.video.uploaded.v1"
+    fact: ClassVar[str] = "uploaded"
+
+    job: str
+    file_id: str
+    name: str
+    size: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AudioConverted:
+    """The MP3 of a job stands complete in GridFS. `size` in bytes, `duration_s` in seconds."""
+
+    type: ClassVar[str] = "dev.audiolift.audio.converted.v1"
+    fact: ClassVar[str] = "converted"
+
+    job: str
+    file_id: str
+    size: int
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class ConversionFailed:
+    """A job has ended without an MP3. `code` and `message` are what its owner is told."""
+
+    type: ClassVar[str] = "dev.audiolift.conversion.failed.v1"
+    fact: ClassVar[str] = "failed"
+
+    job: str
+    code: str
+    message: str
+
+
+Event = VideoUploaded | AudioConverted | ConversionFailed
+
+TYPES: dict[str, type[Event]] = {kind.type: kind for kind in (VideoUploaded, AudioConverted, ConversionFailed)}
+
+
+def encode(event: Event, *, source: str, traceparent: str | None = None) -> dict[str, Any]:
+    """The event as a CloudEvent in the JSON format (CloudEvents JSON Event Format 1.0, section 3).
+
+    Args:
+        event: What happened.
+        source: The function that says so, like `upload`.
+        traceparent: The distributed tracing extension, passed along where there is one.
+    """
+    envelope = {
+        "specversion": "1.0",
+        "id": f"{event.job}.{event.fact}",
+        "source": f"/audiolift/{source}",
+        "type": event.type,
+        "subject": event.job,
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "datacontenttype": "application/json",
+        "data": asdict(event),
+    }
+    return envelope | ({"traceparent": traceparent} if traceparent else {})
+
+
+def decode(attributes: Mapping[str, Any], data: Any) -> Event:
+    """The event of a received CloudEvent's attributes and its parsed JSON data.
+
+    Unknown members of the data are passed over, so that a sender may be newer than its receiver.
+
+    Raises:
+        PermanentError: `event_invalid`, for an unknown type, a missing member or one of the wrong type.
+    """
+    kind = TYPES.get(str(attributes.get("type")))
+    if kind is None:
+        raise PermanentError("event_invalid", reason=f"the type {attributes.get('type')!r} is unknown.")
+    if not isinstance(data, dict):
+        raise PermanentError("event_invalid", reason="its data is not a JSON object.")
+    values = {name: data[name] for name in kind.__dataclass_fields__ if name in data}
+    try:
+        event = kind(**values)
+    except TypeError:
+        missing = sorted(kind.__dataclass_fields__.keys() - values.keys())
+        raise PermanentError("event_invalid", reason=f"its data lacks {', '.join(missing)}.") from None
+    for name, spec in kind.__dataclass_fields__.items():
+        if not _fits(getattr(event, name), spec.type):
+            raise PermanentError("event_invalid", reason=f"its data has a wrong '{name}'.")
+    return event
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, kind if isinstance(kind, type) else dict)

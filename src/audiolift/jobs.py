@@ -1,0 +1,276 @@
+"""Jobs: one document each in the collection `jobs`, moved by atomic updates that are guarded by the state they leave.
+
+    uploading -> uploaded -> converting -> converted -> notified
+    `failed` from uploaded and converting, `deleted` from any state.
+
+An event that becomes due is written to the job's `outbox` in the update that makes it due, sent, then removed; what is
+left over is sent by the sweep. A worker that takes a job gets the next `attempt` number: it names the files that the
+worker writes and guards its updates, so a worker that was overtaken can neither harm nor finish the job.
+
+A document: `{_id, owner, email, state, video{file_id, name, size, sha256}, options{}, attempt, restarts, lease_until,
+progress{percent, eta_s}, audio{file_id, name, size, duration_s}, error{code, message}, mail{lease_until, sent_at,
+error, resent}, outbox[], idempotency_key, traceparent, version, created_at, updated_at, expires_at}`. Times are UTC.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from audiolift import events
+from audiolift.errors import AudioliftError, PermanentError, TransientError
+from audiolift.publish import Publish
+from audiolift.store import DURABLE, File
+
+Job = dict[str, Any]
+Jobs = Collection[Job]
+
+#: States that a job leaves only by being deleted (or, from converted, by its mail being sent).
+ENDED = ("converted", "notified", "failed", "deleted")
+
+
+def collection(videos: Database[Job]) -> Jobs:
+    """The jobs beside their videos, with writes that outlive a crash of the server."""
+    return videos.get_collection("jobs", write_concern=DURABLE)
+
+
+def ensure_indexes(jobs: Jobs) -> None:
+    """Makes the indexes that the queries below need; harmless when they are there."""
+    jobs.create_index([("owner", ASCENDING), ("created_at", DESCENDING)])
+    jobs.create_index([("state", ASCENDING), ("updated_at", ASCENDING)])
+    jobs.create_index([("outbox.id", ASCENDING)], sparse=True)
+    jobs.create_index([("audio.file_id", ASCENDING)], sparse=True)
+    jobs.create_index([("expires_at", ASCENDING)])
+    jobs.create_index(
+        [("owner", ASCENDING), ("idempotency_key", ASCENDING)],
+        unique=True,
+        partialFilterExpression={"idempotency_key": {"$exists": True}},
+    )
+
+
+def new_id() -> str:
+    """An id for a job: 24 hexadecimal digits that sort by time of creation."""
+    return str(ObjectId())
+
+
+def get(jobs: Jobs, job_id: str) -> Job | None:
+    """The job, unless its video is still arriving, or it has been deleted."""
+    return jobs.find_one({"_id": job_id, "state": {"$nin": ["uploading", "deleted"]}})
+
+
+def start_upload(
+    jobs: Jobs,
+    job_id: str,
+    *,
+    owner: str,
+    email: str,
+    name: str,
+    retention_s: int,
+    options: dict[str, Any],
+    idempotency_key: str | None,
+    traceparent: str | None,
+) -> Job | None:
+    """Notes an upload before its first byte is stored, so that the sweep can clear away what a crash leaves.
+
+    Returns:
+        None, or the job that has this owner's `idempotency_key` already.
+    """
+    now = _now()
+    job: Job = {
+        "_id": job_id, "owner": owner, "email": email, "state": "uploading", "video": {"file_id": job_id, "name": name},
+        "options": options, "attempt": 0, "restarts": 0, "progress": {"percent": 0.0, "eta_s": None}, "outbox": [],
+        "version": 1, "created_at": now, "updated_at": now, "expires_at": now + timedelta(seconds=retention_s),
+    }  # fmt: skip
+    job |= {"traceparent": traceparent} if traceparent else {}
+    job |= {"idempotency_key": idempotency_key} if idempotency_key else {}
+    try:
+        jobs.insert_one(job)
+    except DuplicateKeyError:
+        return jobs.find_one({"owner": owner, "idempotency_key": idempotency_key})
+    return None
+
+
+def touch_upload(jobs: Jobs, job_id: str) -> None:
+    """Says that an upload is still arriving."""
+    jobs.update_one({"_id": job_id, "state": "uploading"}, {"$set": {"updated_at": _now()}})
+
+
+def finish_upload(jobs: Jobs, job_id: str, video: File, *, name: str, options: dict[str, Any]) -> Job:
+    """Makes the job of a complete video and its `video.uploaded` due, in one update.
+
+    Raises:
+        PermanentError: `upload_abandoned`, when the sweep has given the upload up meanwhile.
+    """
+    uploaded = events.VideoUploaded(job_id, video.id, name, video.size, options)
+    about = {"file_id": video.id, "name": name, "size": video.size, "sha256": video.sha256}
+    job = _move(
+        jobs, job_id, {"state": "uploading"}, uploaded, "upload", state="uploaded", video=about, options=options
+    )
+    if job is None:
+        raise PermanentError("upload_abandoned")
+    return job
+
+
+def drop_upload(jobs: Jobs, job_id: str) -> None:
+    """Forgets an upload that did not complete. Its chunks go first: the caller deletes them."""
+    jobs.delete_one({"_id": job_id, "state": "uploading"})
+
+
+def claim(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
+    """Takes a job for conversion, if it waits or its worker has let the lease run out.
+
+    Returns:
+        The job with its new `attempt`, or None where another worker has it, or it has ended.
+    """
+    now = _now()
+    return jobs.find_one_and_update(
+        {
+            "_id": job_id,
+            "$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": now}}],
+        },
+        {
+            "$set": {"state": "converting", "lease_until": now + timedelta(seconds=lease_s), "updated_at": now},
+            "$inc": {"attempt": 1, "version": 1},
+        },
+        return_document=ReturnDocument.AFTER,
+    )
+
+
+def progress(jobs: Jobs, job: Job, *, percent: float, eta_s: float | None, lease_s: float) -> bool:
+    """Writes how far a conversion is and prolongs its lease.
+
+    Returns:
+        False when the worker has lost the job (deleted, ended, or taken over): it should stop.
+    """
+    now = _now()
+    change = {
+        "progress": {"percent": round(percent, 1), "eta_s": None if eta_s is None else round(eta_s, 1)},
+        "lease_until": now + timedelta(seconds=lease_s),
+        "updated_at": now,
+    }
+    return jobs.update_one(_held(job), {"$set": change, "$inc": {"version": 1}}).matched_count == 1
+
+
+def release(jobs: Jobs, job: Job) -> None:
+    """Gives a claimed job back after a transient error, so that the next delivery need not wait for the lease."""
+    jobs.update_one(_held(job), {"$set": {"lease_until": _now()}})
+
+
+def complete(jobs: Jobs, job: Job, *, audio: File, duration_s: float) -> bool:
+    """Ends a conversion with its audio. False when the worker has lost the job: its audio must go."""
+    converted = events.AudioConverted(job["_id"], audio.id, audio.size, duration_s)
+    about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "duration_s": duration_s}
+    done = {"percent": 100.0, "eta_s": 0.0}
+    return (
+        _move(jobs, job["_id"], _held(job), converted, "convert", state="converted", audio=about, progress=done)
+        is not None
+    )
+
+
+def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: Job | None = None) -> bool:
+    """Ends a job without audio and makes `conversion.failed` due.
+
+    Args:
+        held: The job as its worker claimed it; None ends the job whoever holds it, but not past a live lease.
+    """
+    free = {"$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": _now()}}]}
+    failed = events.ConversionFailed(job_id, error.code, error.sentence)
+    about = {"code": error.code, "message": error.sentence}
+    return _move(jobs, job_id, _held(held) if held else free, failed, source, state="failed", error=about) is not None
+
+
+def delete(jobs: Jobs, job_id: str) -> Job | None:
+    """Ends a job for good; what it stored is removed by the caller or, after a crash, by the sweep.
+
+    Returns:
+        The job as it was, or None when it is gone already.
+    """
+    return jobs.find_one_and_update(
+        {"_id": job_id, "state": {"$nin": ["deleted", "uploading"]}},
+        {
+            "$set": {"state": "deleted", "outbox": [], "updated_at": _now()},
+            "$unset": {"idempotency_key": ""},
+            "$inc": {"version": 1},
+        },
+    )
+
+
+def claim_mail(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
+    """Takes the one mail of an ended job.
+
+    Returns:
+        The job, or None when there is nothing to send: sent already, refused for good, or the job is gone.
+
+    Raises:
+        TransientError: `unavailable`, while another worker is sending it.
+    """
+    now = _now()
+    due = {"_id": job_id, "state": {"$in": ["converted", "failed"]}, "mail.sent_at": None, "mail.error": None}
+    free = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": now}}]}
+    lease = {"$set": {"mail.lease_until": now + timedelta(seconds=lease_s)}}
+    job = jobs.find_one_and_update(due | free, lease, return_document=ReturnDocument.AFTER)
+    if job is None and jobs.find_one(due, {"_id": 1}):
+        raise TransientError("unavailable", cause=f"the mail of job {job_id} is being sent by another worker")
+    return job
+
+
+def mail_sent(jobs: Jobs, job_id: str) -> None:
+    """Notes that the owner was told."""
+    now = _now()
+    sent = {"mail.sent_at": now, "mail.lease_until": None, "updated_at": now}
+    jobs.update_one({"_id": job_id, "state": "failed"}, {"$set": sent, "$inc": {"version": 1}})
+    jobs.update_one(
+        {"_id": job_id, "state": "converted"}, {"$set": sent | {"state": "notified"}, "$inc": {"version": 1}}
+    )
+
+
+def mail_refused(jobs: Jobs, job_id: str, error: AudioliftError) -> None:
+    """Notes that the owner cannot be told by mail; the job still shows how it ended."""
+    about = {"code": error.code, "message": error.sentence}
+    jobs.update_one({"_id": job_id}, {"$set": {"mail.error": about, "mail.lease_until": None, "updated_at": _now()}})
+
+
+def release_mail(jobs: Jobs, job_id: str) -> None:
+    """Gives the mail back after a transient error, so that the next delivery need not wait for the lease."""
+    jobs.update_one({"_id": job_id}, {"$set": {"mail.lease_until": None}})
+
+
+def send_outbox(jobs: Jobs, job_id: str, publish: Publish) -> None:
+    """Publishes the events that are due for a job, each removed once the broker has it.
+
+    Raises:
+        TransientError: The sink did not take an event; it and those after it stay for the sweep.
+    """
+    job = jobs.find_one({"_id": job_id}, {"outbox": 1})
+    for event in job["outbox"] if job else []:
+        publish(event)
+        jobs.update_one({"_id": job_id}, {"$pull": {"outbox": {"id": event["id"]}}})
+
+
+def _move(
+    jobs: Jobs, job_id: str, guard: dict[str, Any], event: events.Event, source: str, **change: Any
+) -> Job | None:
+    job = jobs.find_one({"_id": job_id}, {"traceparent": 1})
+    envelope = events.encode(event, source=source, traceparent=job.get("traceparent") if job else None)
+    return jobs.find_one_and_update(
+        {"_id": job_id} | guard,
+        {
+            "$set": change | {"updated_at": _now()},
+            "$unset": {"lease_until": ""},
+            "$push": {"outbox": envelope},
+            "$inc": {"version": 1},
+        },
+        return_document=ReturnDocument.AFTER,
+    )
+
+
+def _held(job: Job) -> dict[str, Any]:
+    return {"_id": job["_id"], "state": "converting", "attempt": job["attempt"]}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

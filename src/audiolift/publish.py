@@ -1,0 +1,33 @@
+"""Sends CloudEvents to the sink that a SinkBinding names in K_SINK (CloudEvents HTTP binding 1.0.2, binary mode)."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from audiolift.errors import TransientError
+
+#: Sends one encoded event and returns once the broker has it for good; raises `TransientError` otherwise.
+Publish = Callable[[Mapping[str, Any]], None]
+
+
+def publisher(sink: str, *, timeout_s: float = 10.0) -> Publish:
+    """A `Publish` to the sink at this address."""
+
+    def publish(event: Mapping[str, Any]) -> None:
+        headers = {f"ce-{name}": str(value) for name, value in event.items() if name not in ("data", "datacontenttype")}
+        headers["Content-Type"] = str(event["datacontenttype"])
+        request = urllib.request.Request(sink, json.dumps(event["data"]).encode(), headers, method="POST")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310  # operator's own address
+                status = answer.status
+        except urllib.error.HTTPError as error:
+            status = error.code
+        except OSError as error:
+            raise TransientError("unavailable", cause=f"the sink {sink} cannot be reached: {error}") from error
+        # Only 202 says that the broker confirmed; anything else may come from a proxy on the way.
+        if status != 202:
+            raise TransientError("unavailable", cause=f"the sink {sink} answered {status} instead of 202")
+
+    return publish
