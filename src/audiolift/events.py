@@ -5,7 +5,7 @@ event that is published twice is the same event. The data of each type is held t
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from audiolift.errors import PermanentError
 
 @dataclass(frozen=True)
 class VideoUploaded:
-    """A video stands complete in GridFS and waits to be converted."""
+    """A video stands complete in GridFS and waits to be converted. `size` in bytes, `options` as a job stores them."""
 
     type: ClassVar[str] = "dev.audiolift.video.uploaded.v1"
     fact: ClassVar[str] = "uploaded"
@@ -23,7 +23,7 @@ class VideoUploaded:
     file_id: str
     name: str
     size: int
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,13 @@ def decode(attributes: Mapping[str, Any], data: Any) -> Event:
         raise PermanentError("event_invalid", reason=f"the type {attributes.get('type')!r} is unknown.")
     if not isinstance(data, dict):
         raise PermanentError("event_invalid", reason="its data is not a JSON object.")
-    values = {name: data[name] for name in kind.__dataclass_fields__ if name in data}
-    try:
-        event = kind(**values)
-    except TypeError:
-        missing = sorted(kind.__dataclass_fields__.keys() - values.keys())
-        raise PermanentError("event_invalid", reason=f"its data lacks {', '.join(missing)}.") from None
-    for name, spec in kind.__dataclass_fields__.items():
-        if not _fits(getattr(event, name), spec.type):
+    members = {member.name: member.type for member in fields(kind)}
+    if missing := sorted(members.keys() - data.keys()):
+        raise PermanentError("event_invalid", reason=f"its data lacks {', '.join(missing)}.")
+    for name, wanted in members.items():
+        if not _fits(data[name], wanted):
             raise PermanentError("event_invalid", reason=f"its data has a wrong '{name}'.")
-    return event
+    return kind(**{name: data[name] for name in members})
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -1,5 +1,6 @@
 """Sends CloudEvents to the sink that a SinkBinding names in K_SINK (CloudEvents HTTP binding 1.0.2, binary mode)."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -24,7 +25,7 @@ def publisher(sink: str, *, timeout_s: float = 10.0) -> Publish:
                 status = answer.status
         except urllib.error.HTTPError as error:
             status = error.code
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise TransientError("unavailable", cause=f"the sink {sink} cannot be reached: {error}") from error
         # Only 202 says that the broker confirmed; anything else may come from a proxy on the way.
         if status != 202:
