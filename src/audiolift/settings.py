@@ -6,7 +6,7 @@ A field `mysql_url: str` is read from `MYSQL_URL`. A field without a default is 
 import dataclasses
 import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ def setting(
     at_least: float | None = None,
     secret: bool = False,
     choices: tuple[str, ...] = (),
+    parse: Callable[[str], Any] | None = None,
 ) -> Any:
     """A dataclass field with what it means, its bounds, and whether its value may be shown.
 
@@ -32,11 +33,12 @@ def setting(
         at_least: The smallest number allowed.
         secret: Keeps the value out of `repr` and of error texts.
         choices: The only texts allowed.
+        parse: Makes the value of the text; its `ValueError` says what the text is ("is no JSON") and shows no secret.
     """
     return dataclasses.field(
         default=default,
         repr=not secret,
-        metadata={"doc": doc, "at_least": at_least, "secret": secret, "choices": choices},
+        metadata={"doc": doc, "at_least": at_least, "secret": secret, "choices": choices, "parse": parse},
     )
 
 
@@ -66,7 +68,21 @@ def load(kind: type[T], environ: Mapping[str, str] = os.environ) -> T:
     return kind(**values)
 
 
+def check(name: str, parse: Callable[[str], T], text: str) -> T:
+    """What `parse` makes of the setting `name`.
+
+    Raises:
+        SettingsError: Names the variable, and says what `parse` found wrong with it.
+    """
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
 def _parse(text: str, kind: type, limits: Mapping[str, Any]) -> Any:
+    if limits["parse"] is not None:
+        return limits["parse"](text)
     if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError("is neither true nor false")
