@@ -79,6 +79,7 @@ CODES: dict[str, Code] = {
         500, "The conversion failed on our side, even after several tries. Please send the video again."
     ),
     # Mail
+    "mail_undelivered": Code(503, "The mail could not be delivered, although it was tried for hours."),
     "mail_refused": Code(422, "The mail server refused the mail for good."),
 }
 

@@ -7,9 +7,10 @@ An event that becomes due is written to the job's `outbox` in the update that ma
 left over is sent by the sweep. A worker that takes a job gets the next `attempt` number: it names the files that the
 worker writes and guards its updates, so a worker that was overtaken can neither harm nor finish the job.
 
-A document: `{_id, owner, email, state, video{file_id, name, size, sha256}, options{}, attempt, restarts, lease_until,
-progress{percent, eta_s}, audio{file_id, name, size, duration_s}, error{code, message}, mail{lease_until, sent_at,
-error, resent}, outbox[], idempotency_key, traceparent, version, created_at, updated_at, expires_at}`. Times are UTC.
+A document: `{_id, owner, email, state, video{file_id, name, size, sha256}, options{}, attempt, restarts, resent,
+lease_until, progress{percent, eta_s}, audio{file_id, name, size, duration_s}, error{code, message},
+mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, traceparent, version, created_at, updated_at,
+expires_at, purged}`. Times are UTC.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,7 @@ def collection(videos: Database[Job]) -> Jobs:
 
 def ensure_indexes(jobs: Jobs) -> None:
     """Makes the indexes that the queries below need; harmless when they are there."""
-    jobs.create_index([("owner", ASCENDING), ("created_at", DESCENDING)])
+    jobs.create_index([("owner", ASCENDING), ("_id", DESCENDING)])
     jobs.create_index([("state", ASCENDING), ("updated_at", ASCENDING)])
     jobs.create_index([("outbox.id", ASCENDING)], sparse=True)
     jobs.create_index([("audio.file_id", ASCENDING)], sparse=True)
@@ -62,17 +63,27 @@ def get(jobs: Jobs, job_id: str) -> Job | None:
     return jobs.find_one({"_id": job_id, "state": {"$nin": ["uploading", "deleted"]}})
 
 
+def list_of(jobs: Jobs, owner: str, *, limit: int, before: str | None = None) -> list[Job]:
+    """An owner's jobs, the newest first; those older than the job `before`."""
+    query: Job = {"owner": owner, "state": {"$nin": ["uploading", "deleted"]}}
+    query |= {"_id": {"$lt": before}} if before else {}
+    return list(jobs.find(query).sort("_id", DESCENDING).limit(limit))
+
+
+def of_audio(jobs: Jobs, file_id: str, *, owner: str) -> Job | None:
+    """The owner's job that has this audio."""
+    return jobs.find_one({"audio.file_id": file_id, "owner": owner, "state": {"$ne": "deleted"}})
+
+
 def start_upload(
     jobs: Jobs,
     job_id: str,
     *,
     owner: str,
     email: str,
-    name: str,
     retention_s: int,
-    options: dict[str, Any],
-    idempotency_key: str | None,
-    traceparent: str | None,
+    idempotency_key: str | None = None,
+    traceparent: str | None = None,
 ) -> Job | None:
     """Notes an upload before its first byte is stored, so that the sweep can clear away what a crash leaves.
 
@@ -81,10 +92,19 @@ def start_upload(
     """
     now = _now()
     job: Job = {
-        "_id": job_id, "owner": owner, "email": email, "state": "uploading", "video": {"file_id": job_id, "name": name},
-        "options": options, "attempt": 0, "restarts": 0, "progress": {"percent": 0.0, "eta_s": None}, "outbox": [],
-        "version": 1, "created_at": now, "updated_at": now, "expires_at": now + timedelta(seconds=retention_s),
-    }  # fmt: skip
+        "_id": job_id,
+        "owner": owner,
+        "email": email,
+        "state": "uploading",
+        "attempt": 0,
+        "restarts": 0,
+        "progress": {"percent": 0.0, "eta_s": None},
+        "outbox": [],
+        "version": 1,
+        "created_at": now,
+        "updated_at": now,
+        "expires_at": now + timedelta(seconds=retention_s),
+    }
     job |= {"traceparent": traceparent} if traceparent else {}
     job |= {"idempotency_key": idempotency_key} if idempotency_key else {}
     try:
@@ -105,11 +125,10 @@ def finish_upload(jobs: Jobs, job_id: str, video: File, *, name: str, options: d
     Raises:
         PermanentError: `upload_abandoned`, when the sweep has given the upload up meanwhile.
     """
-    uploaded = events.VideoUploaded(job_id, video.id, name, video.size, options)
     about = {"file_id": video.id, "name": name, "size": video.size, "sha256": video.sha256}
-    job = _move(
-        jobs, job_id, {"state": "uploading"}, uploaded, "upload", state="uploaded", video=about, options=options
-    )
+    change: Job = {"state": "uploaded", "video": about, "options": options}
+    uploaded = uploaded_event({"_id": job_id} | change)
+    job = _move(jobs, job_id, {"state": "uploading"}, uploaded, "upload", **change)
     if job is None:
         raise PermanentError("upload_abandoned")
     return job
@@ -249,6 +268,33 @@ def send_outbox(jobs: Jobs, job_id: str, publish: Publish) -> None:
     for event in job["outbox"] if job else []:
         publish(event)
         jobs.update_one({"_id": job_id}, {"$pull": {"outbox": {"id": event["id"]}}})
+
+
+def uploaded_event(job: Job) -> events.VideoUploaded:
+    """The event that has the job converted."""
+    video = job["video"]
+    return events.VideoUploaded(job["_id"], video["file_id"], video["name"], video["size"], job["options"])
+
+
+def ended_event(job: Job) -> events.AudioConverted | events.ConversionFailed:
+    """The event that has the owner of a converted or failed job told."""
+    if job["state"] == "failed":
+        return events.ConversionFailed(job["_id"], **job["error"])
+    audio = job["audio"]
+    return events.AudioConverted(job["_id"], audio["file_id"], audio["size"], audio["duration_s"])
+
+
+def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str) -> None:
+    """Makes an event due again that seems lost, if the job is still as it was read.
+
+    Args:
+        count: The field of the job that counts how often this was done.
+    """
+    envelope = events.encode(event, source=source, traceparent=job.get("traceparent"))
+    jobs.update_one(
+        {"_id": job["_id"], "version": job["version"], "outbox.id": {"$ne": envelope["id"]}},
+        {"$push": {"outbox": envelope}, "$inc": {count: 1, "version": 1}, "$set": {"updated_at": _now()}},
+    )
 
 
 def _move(

@@ -20,7 +20,7 @@ def parse_keys(text: str) -> Keys:
     """Reads `id=hex,id=hex`: the first key signs, all verify. At least 32 bytes each.
 
     Raises:
-        ValueError: Says what is wrong, without the key.
+        ValueError: Says what is wrong, without a key in it.
     """
     keys: dict[str, bytes] = {}
     for entry in text.split(","):
@@ -28,9 +28,9 @@ def parse_keys(text: str) -> Keys:
         try:
             keys[name] = bytes.fromhex(value)
         except ValueError:
-            raise ValueError(f"the key '{name}' is not hexadecimal") from None
+            raise ValueError(f"has a key '{name}' that is not hexadecimal") from None
         if not name or len(keys[name]) < 32:
-            raise ValueError("each key is written id=hex, with at least 64 hexadecimal digits")
+            raise ValueError("has a key that is not written id=hex, with at least 64 hexadecimal digits")
     return keys
 
 

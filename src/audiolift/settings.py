@@ -68,18 +68,6 @@ def load(kind: type[T], environ: Mapping[str, str] = os.environ) -> T:
     return kind(**values)
 
 
-def check(name: str, parse: Callable[[str], T], text: str) -> T:
-    """What `parse` makes of the setting `name`.
-
-    Raises:
-        SettingsError: Names the variable, and says what `parse` found wrong with it.
-    """
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise SettingsError(f"{name}: {error}") from None
-
-
 def _parse(text: str, kind: type, limits: Mapping[str, Any]) -> Any:
     if limits["parse"] is not None:
         return limits["parse"](text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, MongoClient
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
@@ -25,6 +25,11 @@ BATCH = 8 * CHUNK
 READ_AHEAD = 4
 
 Bucket = Database[dict[str, Any]]
+
+
+def connect(uri: str) -> MongoClient[dict[str, Any]]:
+    """A client that says within seconds when the server is out of reach, and reads times as UTC."""
+    return MongoClient(uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=True)
 
 
 @dataclass(frozen=True)

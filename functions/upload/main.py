@@ -1,0 +1,286 @@
+"""The upload function: takes videos, shows jobs and their progress, serves the audio, and keeps house."""
+
+import functools
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+
+import dead_letters
+import delivering
+import functions_framework.aio
+import receiving
+import sweeping
+from cloudevents.exceptions import GenericException
+from cloudevents.http import CloudEvent, from_http
+from pymongo.errors import PyMongoError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from upload_settings import UploadSettings
+from views import job_view
+from watching import Watcher
+
+from audiolift import jobs as job_store
+from audiolift import links, settings, store
+from audiolift.errors import AudioliftError, PermanentError, TransientError
+from audiolift.jobs import Job
+from audiolift.publish import Publish, publisher
+from audiolift.tokens import Owner, Verifier
+
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+log = logging.getLogger("upload")
+
+SETTINGS = settings.load(UploadSettings)
+PUBLISH: Publish = publisher(SETTINGS.k_sink)
+VERIFIER = Verifier(SETTINGS.jwks_url, issuer=SETTINGS.token_issuer, audience=SETTINGS.token_audience)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@functools.cache
+def stores() -> sweeping.Stores:
+    """The stores, with their indexes made; once per process."""
+    mongo = store.connect(SETTINGS.mongodb_uri)
+    found = sweeping.Stores(job_store.collection(mongo["videos"]), mongo["videos"], mongo["mp3s"])
+    job_store.ensure_indexes(found.jobs)
+    store.ensure_indexes(found.videos)
+    store.ensure_indexes(found.mp3s)
+    return found
+
+
+@functools.cache
+def watcher() -> Watcher:
+    """The one watcher of the process."""
+    return Watcher(stores().jobs)
+
+
+def answering(endpoint: Endpoint) -> Endpoint:
+    """Maps the errors of an endpoint to answers (RFC 9457)."""
+
+    @functools.wraps(endpoint)
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except AudioliftError as error:
+            level = logging.WARNING if error.status >= 500 else logging.INFO
+            log.log(level, "%s %s: %s", request.method, request.url.path, error)
+            return delivering.problem_response(error)
+        except PyMongoError as error:
+            log.warning("%s %s: MongoDB: %s", request.method, request.url.path, error)
+            return delivering.problem_response(TransientError("unavailable", retry_after=5))
+        except Exception:
+            log.exception("%s %s", request.method, request.url.path)
+            return delivering.problem_response(TransientError("internal"))
+
+    return answer
+
+
+async def take_video(request: Request) -> Response:
+    """POST /upload: a video as the form field `file`, or as the body with its name in `?filename=`."""
+    job, new = await receiving.receive(
+        receiving.Request(
+            owner=await _owner(request),
+            content_type=request.headers.get("content-type", ""),
+            query=request.query_params,
+            declared_size=_declared_size(request),
+            idempotency_key=_idempotency_key(request),
+            traceparent=request.headers.get("traceparent"),
+        ),
+        request.stream(),
+        jobs=(await _stores()).jobs,
+        videos=(await _stores()).videos,
+        max_bytes=SETTINGS.max_video_bytes,
+        retention_s=SETTINGS.retention_s,
+    )
+    await run_in_threadpool(_send_outbox, job["_id"])
+    headers = {"Location": f"/jobs/{job['_id']}"} | ({} if new else {"Idempotency-Replayed": "true"})
+    return JSONResponse(job_view(job), 202, headers)
+
+
+async def list_jobs(request: Request) -> Response:
+    """GET /jobs: the newest first, `?limit=` of them (at most 100), older than the job `?before=`."""
+    owner = await _owner(request)
+    limit, before = request.query_params.get("limit", "50"), request.query_params.get("before")
+    if not re.fullmatch(r"[1-9]\d?|100", limit, re.ASCII):
+        raise PermanentError("bad_request", reason="'limit' is a number from 1 to 100.")
+    found = await run_in_threadpool(
+        job_store.list_of, (await _stores()).jobs, owner.id, limit=int(limit) + 1, before=before
+    )
+    shown, more = found[: int(limit)], len(found) > int(limit)
+    following = f"/jobs?limit={limit}&before={shown[-1]['_id']}" if more else None
+    return JSONResponse({"jobs": [job_view(job) for job in shown], "next": following})
+
+
+async def show_job(request: Request) -> Response:
+    """GET /jobs/{id}."""
+    return JSONResponse(job_view(await _own_job(request)), headers={"Cache-Control": "no-store"})
+
+
+async def delete_job(request: Request) -> Response:
+    """DELETE /jobs/{id}: stops the conversion, and removes the video and the audio."""
+    await _own_job(request)
+    job = await run_in_threadpool(job_store.delete, (await _stores()).jobs, request.path_params["job"])
+    if job:
+        await run_in_threadpool(sweeping.purge, job, await _stores())
+    return Response(status_code=204)
+
+
+async def job_events(request: Request) -> Response:
+    """GET /jobs/{id}/events: Server-Sent Events `progress`; goes on after Last-Event-ID."""
+    job = await _own_job(request)
+    last = request.headers.get("last-event-id", "")
+    version = int(last) if re.fullmatch(r"\d{1,15}", last, re.ASCII) else None
+    if version == job["version"] and job["state"] in job_store.ENDED:
+        return Response(status_code=204)  # tells an EventSource to stop reconnecting
+    stream = watcher().watch(job, version=version, watch_s=SETTINGS.watch_s)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+async def job_audio(request: Request) -> Response:
+    """GET /jobs/{id}/audio: for the owner, or for who holds a signed link."""
+    if "signature" in request.query_params:
+        links.verify(request.url.path, request.query_params, keys=SETTINGS.link_keys)
+        job = await run_in_threadpool(job_store.get, (await _stores()).jobs, request.path_params["job"])
+        if job is None:
+            raise PermanentError("job_not_found")
+    else:
+        job = await _own_job(request)
+    return await _deliver(job, request)
+
+
+async def download(request: Request) -> Response:
+    """GET /download?fid=: the same by the audio's id."""
+    owner = await _owner(request)
+    job = await run_in_threadpool(
+        job_store.of_audio, (await _stores()).jobs, request.query_params.get("fid", ""), owner=owner.id
+    )
+    if job is None:
+        raise PermanentError("audio_not_found")
+    return await _deliver(job, request)
+
+
+async def sweep(request: Request) -> Response:
+    """POST /sweep: what the PingSource asks for every minute."""
+    _only_from_the_cluster(request)
+    done = await run_in_threadpool(sweeping.sweep, await _stores(), publish=PUBLISH, stall_s=SETTINGS.stall_s)
+    log.info("swept: %s", ", ".join(f"{count} {name}" for name, count in done.items() if count) or "nothing to do")
+    return Response(status_code=204)
+
+
+async def dead_letter(request: Request) -> Response:
+    """POST /dead-letters: what the broker could not deliver."""
+    _only_from_the_cluster(request)
+    try:
+        event: CloudEvent = from_http(dict(request.headers), await request.body())
+    except GenericException as error:
+        raise PermanentError("event_invalid", reason="it is no CloudEvent.", cause=str(error)) from error
+    found = await _stores()
+    await run_in_threadpool(
+        dead_letters.record,
+        event.get_attributes(),
+        event.get_data(),
+        jobs=found.jobs,
+        dead_letters=found.videos["dead_letters"],
+    )
+    log.warning("dead letter: %s", json.dumps(dict(event.get_attributes()), default=str))
+    return Response(status_code=204)
+
+
+async def healthz(_: Request) -> Response:
+    """GET /healthz: the process lives."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(_: Request) -> Response:
+    """GET /readyz: the stores are within reach."""
+    await run_in_threadpool((await _stores()).videos.command, "ping")
+    return JSONResponse({"status": "ok"})
+
+
+async def http_error(_: Request, error: Exception) -> Response:
+    """The framework's own 404 and 405 in our form."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(getattr(error, "headers", None) or {})
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "internal")
+    return delivering.problem_response(PermanentError(code), headers)
+
+
+APP = Starlette(
+    routes=[
+        Route("/upload", answering(take_video), methods=["POST"]),
+        Route("/jobs", answering(list_jobs), methods=["GET"]),
+        Route("/jobs/{job}", answering(show_job), methods=["GET"]),
+        Route("/jobs/{job}", answering(delete_job), methods=["DELETE"]),
+        Route("/jobs/{job}/events", answering(job_events), methods=["GET"]),
+        Route("/jobs/{job}/audio", answering(job_audio), methods=["GET"]),
+        Route("/download", answering(download), methods=["GET"]),
+        Route("/sweep", answering(sweep), methods=["POST"]),
+        Route("/dead-letters", answering(dead_letter), methods=["POST"]),
+        Route("/healthz", answering(healthz), methods=["GET"]),
+        Route("/readyz", answering(readyz), methods=["GET"]),
+    ],
+    exception_handlers={HTTPException: http_error},
+)
+
+
+@functions_framework.aio.http  # type: ignore[arg-type]  # any ASGI app serves as an answer, its types name fewer
+async def upload(_: Request) -> Starlette:
+    """Hands every request to the routes above: the framework calls what it is given back."""
+    return APP
+
+
+async def _stores() -> sweeping.Stores:
+    return await run_in_threadpool(stores)
+
+
+async def _owner(request: Request) -> Owner:
+    return await run_in_threadpool(VERIFIER.owner, request.headers.get("authorization"))
+
+
+async def _own_job(request: Request) -> Job:
+    owner = await _owner(request)
+    job = await run_in_threadpool(job_store.get, (await _stores()).jobs, request.path_params["job"])
+    if job is None or job["owner"] != owner.id:
+        raise PermanentError("job_not_found")
+    return job
+
+
+async def _deliver(job: Job, request: Request) -> Response:
+    audio_id = delivering.audio_of(job)
+    found = await _stores()
+    file = await run_in_threadpool(store.find, found.mp3s, audio_id)
+    if file is None:
+        raise PermanentError("audio_not_found")
+    return delivering.deliver(file, job["audio"]["name"], request.headers, bucket=found.mp3s)
+
+
+def _send_outbox(job_id: str) -> None:
+    try:
+        job_store.send_outbox(stores().jobs, job_id, PUBLISH)
+    except (TransientError, PyMongoError) as error:
+        log.warning("job %s: its event waits for the sweep: %s", job_id, error)
+
+
+def _only_from_the_cluster(request: Request) -> None:
+    # Knative's outer gateway knows no cluster-local names, so nobody outside can send this Host.
+    if request.headers.get("host", "").partition(":")[0] != SETTINGS.cluster_host:
+        raise PermanentError("not_found")
+
+
+def _declared_size(request: Request) -> int | None:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise PermanentError("bad_request", reason="please send the video without a Content-Encoding.")
+    length = request.headers.get("content-length")
+    return int(length) if length else None
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise PermanentError("idempotency_key_invalid")
+    return key

@@ -1,0 +1,208 @@
+"""Takes a video from a request's body into GridFS as it arrives, and makes a job of it."""
+
+import asyncio
+import logging
+import time
+import unicodedata
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from forms import Field, FileData, FileStart, parts
+from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from audiolift import jobs as job_store
+from audiolift import options, store
+from audiolift.errors import PermanentError
+from audiolift.jobs import Job, Jobs
+from audiolift.store import BATCH, Bucket, File, Writer
+from audiolift.tokens import Owner
+
+log = logging.getLogger("upload")
+
+TOUCH_S = 10
+#: An upload that nobody has touched for this long has lost its process, so its Idempotency-Key is free again.
+LOST_S = 3 * TOUCH_S
+NAME_BYTES = 255
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to take a video: who sends it, and what its head says."""
+
+    owner: Owner
+    content_type: str
+    query: Mapping[str, str]
+    declared_size: int | None
+    idempotency_key: str | None
+    traceparent: str | None
+
+
+@dataclass
+class Arrival:
+    """What the body has told so far."""
+
+    sink: "Sink"
+    name: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+
+class Sink:
+    """Feeds a `Writer` from the event loop: one batch is stored in a thread while the next one arrives."""
+
+    def __init__(self, writer: Writer, *, limit: int) -> None:
+        self._writer = writer
+        self._limit = limit
+        self._buffer = bytearray()
+        self._storing: asyncio.Task[None] | None = None
+        self.size = 0
+
+    async def write(self, data: bytes) -> None:
+        """Takes a piece of the video; waits while the store is slower than the sender."""
+        self.size += len(data)
+        if self.size > self._limit:
+            raise PermanentError("upload_too_large", limit=self._limit)
+        self._buffer += data
+        while len(self._buffer) >= BATCH:
+            batch, self._buffer = self._buffer, self._buffer[BATCH:]
+            del batch[BATCH:]
+            await self.settle()
+            self._storing = asyncio.create_task(run_in_threadpool(self._writer.write, batch))
+
+    async def settle(self) -> None:
+        """Returns once nothing is being stored."""
+        storing, self._storing = self._storing, None
+        if storing:
+            await storing
+
+    async def close(self) -> File:
+        """Stores the rest and makes the file visible."""
+        await self.settle()
+        await run_in_threadpool(self._writer.write, self._buffer)
+        return await run_in_threadpool(self._writer.close)
+
+
+async def receive(
+    request: Request, body: AsyncIterator[bytes], *, jobs: Jobs, videos: Bucket, max_bytes: int, retention_s: int
+) -> tuple[Job, bool]:
+    """Stores the video and makes its job; on any error nothing stays behind.
+
+    Returns:
+        The job, and whether it is new: False for a job that the Idempotency-Key has made before.
+
+    Raises:
+        PermanentError: What is wrong with the request, for the sender to mend.
+    """
+    # A form has a little more than the video in it: its own fields and boundaries.
+    allowed = max_bytes + (64 * 1024 if _is_form(request) else 0)
+    if request.declared_size is not None and request.declared_size > allowed:
+        raise PermanentError("upload_too_large", limit=max_bytes)
+    given = {name: value for name, value in request.query.items() if name != "filename"}
+    options.parse(given)
+    if not _is_form(request) and not request.query.get("filename"):
+        raise PermanentError("name_invalid")
+    job_id = job_store.new_id()
+    known = await _announce(request, job_id, jobs=jobs, videos=videos, retention_s=retention_s)
+    if known:
+        return known, False
+    try:
+        return await _store(request, body, given, job_id, jobs=jobs, videos=videos, max_bytes=max_bytes), True
+    except BaseException:
+        # Shielded: a client that hangs up cancels the request, and must not cancel the tidying too.
+        await asyncio.shield(asyncio.create_task(run_in_threadpool(discard, job_id, jobs=jobs, videos=videos)))
+        raise
+
+
+def discard(job_id: str, *, jobs: Jobs, videos: Bucket) -> None:
+    """Removes an upload that did not complete. Its job goes last, since it is what tells of the chunks."""
+    store.delete(videos, job_id)
+    job_store.drop_upload(jobs, job_id)
+
+
+async def _announce(request: Request, job_id: str, *, jobs: Jobs, videos: Bucket, retention_s: int) -> Job | None:
+    def announce() -> Job | None:
+        return job_store.start_upload(
+            jobs, job_id, owner=request.owner.id, email=request.owner.email, retention_s=retention_s,
+            idempotency_key=request.idempotency_key, traceparent=request.traceparent,
+        )  # fmt: skip
+
+    known = await run_in_threadpool(announce)
+    if known and known["state"] == "uploading" and known["updated_at"] < datetime.now(UTC) - timedelta(seconds=LOST_S):
+        await run_in_threadpool(discard, known["_id"], jobs=jobs, videos=videos)
+        known = await run_in_threadpool(announce)
+    if known and known["state"] == "uploading":
+        raise PermanentError("idempotency_key_in_use", retry_after=LOST_S)
+    return known
+
+
+async def _store(
+    request: Request, body: AsyncIterator[bytes], given: dict[str, str], job_id: str,
+    *, jobs: Jobs, videos: Bucket, max_bytes: int,
+) -> Job:  # fmt: skip
+    writer = Writer(videos, job_id, name=job_id, content_type="application/octet-stream")
+    arrival = Arrival(Sink(writer, limit=max_bytes), options=dict(given))
+    alive = _touching(body, job_id, jobs=jobs)
+    try:
+        await (_take_form(request, alive, arrival) if _is_form(request) else _take_raw(request, alive, arrival))
+        wanted = options.parse(arrival.options)
+        if arrival.sink.size == 0:
+            raise PermanentError("video_empty")
+        video = await arrival.sink.close()
+    except ClientDisconnect:
+        raise PermanentError("upload_incomplete") from None
+    finally:
+        await asyncio.shield(arrival.sink.settle())
+    return await run_in_threadpool(
+        lambda: job_store.finish_upload(
+            jobs, job_id, video, name=clean_name(arrival.name or ""), options=wanted.to_dict()
+        )
+    )
+
+
+async def _take_raw(request: Request, body: AsyncIterator[bytes], arrival: Arrival) -> None:
+    arrival.name = request.query["filename"]
+    async for data in body:
+        await arrival.sink.write(data)
+    if request.declared_size is not None and arrival.sink.size != request.declared_size:
+        raise PermanentError("upload_incomplete")
+
+
+async def _take_form(request: Request, body: AsyncIterator[bytes], arrival: Arrival) -> None:
+    async for part in parts(request.content_type, body):
+        match part:
+            case Field(name, value):
+                arrival.options[name] = value
+            case FileStart(name):
+                if arrival.name is not None:
+                    raise PermanentError("multipart_invalid", reason="it holds more than one file; send one at a time.")
+                arrival.name = name
+            case FileData(data):
+                await arrival.sink.write(data)
+    if arrival.name is None:
+        raise PermanentError("file_missing")
+
+
+async def _touching(body: AsyncIterator[bytes], job_id: str, *, jobs: Jobs) -> AsyncIterator[bytes]:
+    touched = time.monotonic()
+    async for data in body:
+        if time.monotonic() - touched > TOUCH_S:
+            await run_in_threadpool(job_store.touch_upload, jobs, job_id)
+            touched = time.monotonic()
+        yield data
+
+
+def _is_form(request: Request) -> bool:
+    return parse_options_header(request.content_type)[0] == b"multipart/form-data"
+
+
+def clean_name(name: str) -> str:
+    """A file name fit to show and to save under: no folders, no control or direction characters, at most 255 bytes."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    visible = "".join(c for c in last if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+    stem, dot, ending = visible.strip(" .").rpartition(".")
+    ending = (dot + ending).encode()[-16:].decode(errors="ignore") if stem else ""
+    stem = stem if stem else visible.strip(" .")
+    room = NAME_BYTES - len(ending.encode())
+    return stem.encode()[:room].decode(errors="ignore") + ending or "video"

@@ -1,0 +1,129 @@
+"""Once a minute: sends what is left in an outbox, restarts what stands still, removes what is over.
+
+Every step looks for jobs in a state that only a crash, an outage or time leaves behind, and each update is guarded by
+that state, so sweeps may overlap, stop at any line and be repeated.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from audiolift import jobs as job_store
+from audiolift import store
+from audiolift.errors import PermanentError
+from audiolift.jobs import Job, Jobs
+from audiolift.publish import Publish
+from audiolift.store import Bucket
+
+log = logging.getLogger("upload")
+
+#: Jobs that one step takes in one sweep; the next minute brings the next.
+BATCH = 200
+#: Who made an event due sends it within this time.
+OUTBOX_GRACE = timedelta(seconds=15)
+#: A worker that died is followed by the broker's redelivery within this time after its lease.
+LEASE_GRACE = timedelta(seconds=90)
+RESTARTS = 3
+#: An event can wait in a long queue for this long before it is sent again.
+QUEUE_GRACE = timedelta(minutes=30)
+MAIL_GRACE = timedelta(minutes=10)
+#: About half a day of mail servers that are out of reach.
+MAIL_TRIES = 72
+#: How long a deleted job stays known, so that late events find it deleted rather than unknown.
+TOMBSTONE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where jobs, videos and audio are."""
+
+    jobs: Jobs
+    videos: Bucket
+    mp3s: Bucket
+
+
+def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | None = None) -> dict[str, int]:
+    """Does all steps once.
+
+    Returns:
+        How many jobs each step took.
+
+    Raises:
+        TransientError: The sink took no event; the steps before it are done.
+    """
+    now = now or datetime.now(UTC)
+    stalled = {"state": "uploading", "updated_at": {"$lt": now - timedelta(seconds=stall_s)}}
+    expired = {"state": {"$nin": ["uploading", "deleted"]}, "expires_at": {"$lt": now}}
+    forgotten = {"state": "deleted", "updated_at": {"$lt": now - TOMBSTONE}}
+    unsent = {"outbox.id": {"$exists": True}, "updated_at": {"$lt": now - OUTBOX_GRACE}}
+    steps: list[tuple[str, dict[str, Any], Callable[[Job], object]]] = [
+        ("abandoned uploads", stalled, lambda job: _discard(job, stores)),
+        ("expired jobs", expired, lambda job: job_store.delete(stores.jobs, job["_id"])),
+        ("deleted jobs", {"state": "deleted", "purged": None}, lambda job: purge(job, stores)),
+        ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),
+        ("stalled conversions", _stalled(now), lambda job: _restart(job, stores.jobs)),
+        ("waiting conversions", _waiting(now), lambda job: _wait_again(job, stores.jobs)),
+        ("untold owners", _untold(now), lambda job: _tell_again(job, stores.jobs)),
+        # Last: a broker that is out of reach stops no other step.
+        ("outboxes", unsent, lambda job: job_store.send_outbox(stores.jobs, job["_id"], publish)),
+    ]
+    return {name: _each(stores.jobs, query, act) for name, query, act in steps}
+
+
+def purge(job: Job, stores: Stores) -> None:
+    """Removes what a deleted job has stored, also by workers that were overtaken."""
+    store.delete(stores.videos, job["_id"])
+    for attempt in range(1, job["attempt"] + 1):
+        store.delete(stores.mp3s, f"{job['_id']}.{attempt}")
+    stores.jobs.update_one({"_id": job["_id"], "state": "deleted"}, {"$set": {"purged": True}})
+
+
+def _each(jobs: Jobs, query: dict[str, Any], act: Callable[[Job], object]) -> int:
+    found = list(jobs.find(query).sort("updated_at").limit(BATCH))
+    for job in found:
+        act(job)
+    return len(found)
+
+
+def _discard(job: Job, stores: Stores) -> None:
+    store.delete(stores.videos, job["_id"])
+    job_store.drop_upload(stores.jobs, job["_id"])
+
+
+def _forget(job: Job, stores: Stores) -> None:
+    # Once more, for a worker that wrote on while its job was deleted, and was killed before it could tidy.
+    purge(job, stores)
+    stores.jobs.delete_one({"_id": job["_id"], "state": "deleted"})
+
+
+def _stalled(now: datetime) -> dict[str, Any]:
+    return {"state": "converting", "lease_until": {"$lt": now - LEASE_GRACE}, "updated_at": {"$lt": now - LEASE_GRACE}}
+
+
+def _restart(job: Job, jobs: Jobs) -> None:
+    if job["restarts"] >= RESTARTS:
+        job_store.fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
+    else:
+        job_store.resend(jobs, job, job_store.uploaded_event(job), source="upload", count="restarts")
+
+
+def _waiting(now: datetime) -> dict[str, Any]:
+    return {"state": "uploaded", "updated_at": {"$lt": now - QUEUE_GRACE}}
+
+
+def _wait_again(job: Job, jobs: Jobs) -> None:
+    job_store.resend(jobs, job, job_store.uploaded_event(job), source="upload", count="resent")
+
+
+def _untold(now: datetime) -> dict[str, Any]:
+    untold = {"mail.sent_at": None, "mail.error": None, "updated_at": {"$lt": now - MAIL_GRACE}}
+    return {"state": {"$in": ["converted", "failed"]}} | untold
+
+
+def _tell_again(job: Job, jobs: Jobs) -> None:
+    if job.get("mail", {}).get("resent", 0) >= MAIL_TRIES:
+        job_store.mail_refused(jobs, job["_id"], PermanentError("mail_undelivered"))
+    else:
+        job_store.resend(jobs, job, job_store.ended_event(job), source="upload", count="mail.resent")

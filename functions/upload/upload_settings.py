@@ -1,0 +1,27 @@
+"""What upload reads from its environment; `knative/upload.yaml` sets it."""
+
+from dataclasses import dataclass
+
+from audiolift.links import Keys, parse_keys
+from audiolift.settings import setting
+
+
+@dataclass(frozen=True)
+class UploadSettings:
+    """Settings of the upload function."""
+
+    mongodb_uri: str = setting("the MongoDB connection string, mongodb://...", secret=True)
+    k_sink: str = setting("the address that events are sent to, given by the SinkBinding")
+    jwks_url: str = setting("where auth publishes the public keys of its tokens")
+    link_keys: Keys = setting("keys of download links, id=hex,id=hex; the first signs", secret=True, parse=parse_keys)
+    cluster_host: str = setting(
+        "the name under which only the cluster reaches this function, for its internal addresses"
+    )
+    token_issuer: str = setting("the `iss` that access tokens must have", default="audiolift")
+    token_audience: str = setting("the `aud` that access tokens must have", default="audiolift")
+    max_video_bytes: int = setting("the largest video accepted, in bytes", default=50 * 1024**3, at_least=1)
+    retention_s: int = setting(
+        "how long a job is kept, with its video and audio, in seconds", default=604800, at_least=60
+    )
+    stall_s: int = setting("after how many seconds without a byte an upload is given up", default=900, at_least=1)
+    watch_s: int = setting("how long one progress stream stays open, in seconds", default=540, at_least=1)
