@@ -89,6 +89,9 @@ def start_upload(
 
     Returns:
         None, or the job that has this owner's `idempotency_key` already.
+
+    Raises:
+        TransientError: `unavailable`, where that job was deleted at this very moment.
     """
     now = _now()
     job: Job = {
@@ -109,8 +112,11 @@ def start_upload(
     job |= {"idempotency_key": idempotency_key} if idempotency_key else {}
     try:
         jobs.insert_one(job)
-    except DuplicateKeyError:
-        return jobs.find_one({"owner": owner, "idempotency_key": idempotency_key})
+    except DuplicateKeyError as error:
+        earlier = jobs.find_one({"owner": owner, "idempotency_key": idempotency_key})
+        if earlier is None:
+            raise TransientError("unavailable", cause="the job with this key was deleted just now") from error
+        return earlier
     return None
 
 
@@ -222,13 +228,14 @@ def claim_mail(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
     """Takes the one mail of an ended job.
 
     Returns:
-        The job, or None when there is nothing to send: sent already, refused for good, or the job is gone.
+        The job, or None when there is nothing to send: sent already, refused for good, or the job is gone or expired.
 
     Raises:
         TransientError: `unavailable`, while another worker is sending it.
     """
     now = _now()
-    due = {"_id": job_id, "state": {"$in": ["converted", "failed"]}, "mail.sent_at": None, "mail.error": None}
+    ended = {"_id": job_id, "state": {"$in": ["converted", "failed"]}, "expires_at": {"$gt": now}}
+    due = ended | {"mail.sent_at": None, "mail.error": None}
     free = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": now}}]}
     lease = {"$set": {"mail.lease_until": now + timedelta(seconds=lease_s)}}
     job = jobs.find_one_and_update(due | free, lease, return_document=ReturnDocument.AFTER)
@@ -248,14 +255,16 @@ def mail_sent(jobs: Jobs, job_id: str) -> None:
 
 
 def mail_refused(jobs: Jobs, job_id: str, error: AudioliftError) -> None:
-    """Notes that the owner cannot be told by mail; the job still shows how it ended."""
+    """Notes that the owner cannot be told by mail, unless they were; the job still shows how it ended."""
     about = {"code": error.code, "message": error.sentence}
-    jobs.update_one({"_id": job_id}, {"$set": {"mail.error": about, "mail.lease_until": None, "updated_at": _now()}})
+    change = {"mail.error": about, "mail.lease_until": None, "updated_at": _now()}
+    jobs.update_one({"_id": job_id, "mail.sent_at": None}, {"$set": change})
 
 
-def release_mail(jobs: Jobs, job_id: str) -> None:
-    """Gives the mail back after a transient error, so that the next delivery need not wait for the lease."""
-    jobs.update_one({"_id": job_id}, {"$set": {"mail.lease_until": None}})
+def release_mail(jobs: Jobs, job: Job) -> None:
+    """Gives a claimed mail back after a transient error, so that the next delivery need not wait for the lease."""
+    held = {"_id": job["_id"], "mail.lease_until": job["mail"]["lease_until"]}
+    jobs.update_one(held, {"$set": {"mail.lease_until": None}})
 
 
 def send_outbox(jobs: Jobs, job_id: str, publish: Publish) -> None:
