@@ -27,10 +27,15 @@ CODES: dict[str, Code] = {
     "unavailable": Code(503, "The service is not ready for this just now. Please try again in a few seconds."),
     # Accounts and tokens
     "email_invalid": Code(422, "That is not a mail address. Please write it like name@example.com."),
+    "email_not_ascii": Code(
+        422,
+        "Please write the mail address in ASCII, with a domain of other letters in its form that starts with xn--.",
+    ),
     "email_taken": Code(409, "There is an account with that mail address already. Please log in instead."),
     "password_weak": Code(422, "Please choose another password: {reason}"),
     "credentials_missing": Code(401, "Please send your mail address and password with Basic authentication."),
     "credentials_wrong": Code(401, "The mail address or the password is not right."),
+    "account_disabled": Code(403, "This account is disabled. Please ask whoever runs this service."),
     "too_many_attempts": Code(429, "Too many attempts. Please wait {seconds} seconds and try again."),
     "token_missing": Code(401, "Please log in and send the access token as 'Authorization: Bearer ...'."),
     "token_invalid": Code(401, "The access token is not valid. Please log in again."),

@@ -1,0 +1,102 @@
+"""Accounts: a mail address, a password, and an id that stays."""
+
+import re
+import uuid
+from dataclasses import dataclass
+
+from mysql.connector import IntegrityError
+from mysql.connector.errorcode import ER_DUP_ENTRY
+
+import passwords
+from audiolift.errors import PermanentError
+from database import Database
+
+_MAX_ADDRESS = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
+_LOCAL_PART = re.compile(r"(?=.{1,64}$)[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.IGNORECASE)
+_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class User:
+    """Who somebody is: the id in hexadecimal, and the mail address as it was registered."""
+
+    id: str
+    email: str
+
+
+def normalised_email(text: str) -> str:
+    """The mail address without spaces around it and with its domain in lower case.
+
+    The common form of RFC 5321 section 4.1.2: no quoted local part, no address literal, a domain with a dot.
+
+    Raises:
+        PermanentError: email_invalid; email_not_ascii, because mapping a name in other letters to its ASCII form is
+            not the same everywhere, and would send somebody's mail to another's domain.
+    """
+    email = text.strip()
+    if not email.isascii():
+        raise PermanentError("email_not_ascii")
+    local_part, _, domain = email.rpartition("@")
+    if len(email) > _MAX_ADDRESS or not _LOCAL_PART.fullmatch(local_part) or not _DOMAIN.fullmatch(domain):
+        raise PermanentError("email_invalid")
+    return f"{local_part}@{domain.lower()}"
+
+
+def register(email: str, password: str, *, database: Database) -> User:
+    """Makes an account.
+
+    Args:
+        email: As `normalised_email` gives it.
+        password: As it was typed.
+        database: Where users are.
+
+    Raises:
+        PermanentError: password_weak, or email_taken.
+    """
+    passwords.accept(password, email=email)
+    user = User(uuid.uuid4().hex, email)
+    kept = passwords.hashed(password)
+    try:
+        with database.transaction() as cursor:
+            cursor.execute(
+                "INSERT INTO users (id, email, password_hash, created_at) VALUES (%s, %s, %s, UTC_TIMESTAMP(6))",
+                (user.id, user.email, kept),
+            )
+    except IntegrityError as error:
+        if error.errno != ER_DUP_ENTRY:
+            raise
+        raise PermanentError("email_taken") from None
+    return user
+
+
+def authenticate(email: str, password: str, *, database: Database) -> User:
+    """The user with this mail address, in any case, and password; takes as long for one that does not exist.
+
+    Raises:
+        PermanentError: credentials_wrong; account_disabled, to who knows the password.
+    """
+    with database.transaction() as cursor:
+        cursor.execute("SELECT id, email, password_hash, disabled FROM users WHERE email = %s", (email,))
+        row = cursor.fetchone()
+    user_id, registered, kept, disabled = row or ("", "", passwords.NOBODYS, False)
+    if not passwords.verify(password, kept):
+        raise PermanentError("credentials_wrong")
+    if disabled:
+        raise PermanentError("account_disabled")
+    if passwords.needs_new_hash(kept):
+        _keep_new_hash(user_id, password, kept, database=database)
+    return User(user_id, registered)
+
+
+def _keep_new_hash(user_id: str, password: str, old: str, *, database: Database) -> None:
+    new = passwords.hashed(password)
+    with database.transaction() as cursor:
+        # Only where it is still the one that was verified: the password may have been changed meanwhile.
+        cursor.execute("UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s", (new, user_id, old))
+
+
+def is_active(user_id: str, *, database: Database) -> bool:
+    """Whether there is such a user and nobody has disabled it."""
+    with database.transaction() as cursor:
+        cursor.execute("SELECT 1 FROM users WHERE id = %s AND NOT disabled", (user_id,))
+        return cursor.fetchone() is not None

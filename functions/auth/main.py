@@ -1,0 +1,190 @@
+"""auth: accounts, logins and the tokens that all other functions trust."""
+
+import json
+import logging
+
+import flask
+import functions_framework
+from flask import request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+import accounts
+import attempts
+import sessions
+import signing
+from audiolift import tokens
+from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
+from audiolift.settings import load
+from auth_settings import Settings
+from database import Database
+
+MAX_BODY_BYTES = 16 * 1024
+
+log = logging.getLogger(__name__)
+settings = load(Settings)
+database = Database(settings.mysql_url, threads=settings.threads)
+public_jwks = signing.public_jwks(settings.token_keys)
+public_keys = tokens.public_keys(public_jwks)
+app = flask.Flask(__name__)
+app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+# A wrong address is not found, rather than redirected to one that is right.
+app.url_map.merge_slashes = False
+
+
+@functions_framework.http
+def auth(_: flask.Request) -> flask.Flask:
+    """The function's entry: the framework calls the WSGI app that a handler returns."""
+    return app
+
+
+@app.post("/register")
+def register() -> flask.typing.ResponseReturnValue:
+    email, password = _texts("email", "password")
+    email = accounts.normalised_email(email)
+    _count_attempt(email)
+    user = accounts.register(email, password, database=database)
+    return {"id": user.id, "email": user.email}, 201
+
+
+@app.post("/login")
+def login() -> flask.typing.ResponseReturnValue:
+    email, password = _basic_credentials()
+    _count_attempt(email)
+    user = accounts.authenticate(email, password, database=database)
+    attempts.forgive(email, database=database)
+    return _token_answer(user, sessions.begin(user, database=database, valid_s=settings.refresh_token_s))
+
+
+@app.post("/token/refresh")
+def refresh() -> flask.typing.ResponseReturnValue:
+    (token,) = _texts("refresh_token")
+    return _token_answer(*sessions.refresh(token, database=database, valid_s=settings.refresh_token_s))
+
+
+@app.post("/logout")
+def logout() -> flask.typing.ResponseReturnValue:
+    (token,) = _texts("refresh_token")
+    sessions.end(token, database=database)
+    return "", 204
+
+
+@app.post("/validate")
+def validate() -> flask.typing.ResponseReturnValue:
+    claims = tokens.verified_claims(
+        tokens.bearer(request.headers.get("Authorization")),
+        key_of=public_keys.get,
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+    )
+    if not accounts.is_active(claims["sub"], database=database):
+        raise PermanentError("token_invalid", cause="the user is disabled or gone")
+    return claims
+
+
+@app.get("/.well-known/jwks.json")
+def jwks() -> flask.typing.ResponseReturnValue:
+    return public_jwks, {"Cache-Control": "public, max-age=300"}
+
+
+@app.get("/healthz")
+def healthz() -> flask.typing.ResponseReturnValue:
+    return {"status": "live"}
+
+
+@app.get("/readyz")
+def readyz() -> flask.typing.ResponseReturnValue:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT 1")
+    return {"status": "ready"}
+
+
+@app.after_request
+def keep_out_of_caches(response: flask.Response) -> flask.Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+@app.errorhandler(AudioliftError)
+def answer_error(error: AudioliftError) -> tuple[bytes, int, dict[str, str]]:
+    if isinstance(error, TransientError):
+        log.warning("%s", error)
+    status, headers, body = problem(error)
+    return body, status, headers
+
+
+@app.errorhandler(HTTPException)
+def answer_http_error(error: HTTPException) -> flask.typing.ResponseReturnValue:
+    if isinstance(error, NotFound):
+        return answer_error(PermanentError("not_found"))
+    if isinstance(error, MethodNotAllowed):
+        body, status, headers = answer_error(PermanentError("method_not_allowed"))
+        return body, status, {**headers, "Allow": ", ".join(error.valid_methods or ())}
+    if isinstance(error, RequestEntityTooLarge):
+        return answer_error(_bad_request(f"the body is larger than {MAX_BODY_BYTES} bytes."))
+    return answer_error(_bad_request(error.description or "HTTP cannot be read like that."))
+
+
+@app.errorhandler(Exception)
+def answer_unexpected_error(error: Exception) -> flask.typing.ResponseReturnValue:
+    log.error("unexpected error", exc_info=error)
+    return answer_error(TransientError("internal"))
+
+
+# The framework answers some addresses itself, as /robots.txt.
+functions_framework.errorhandler(HTTPException)(answer_http_error)
+
+
+def _token_answer(user: accounts.User, refresh_token: str) -> dict[str, object]:
+    access_token = signing.access_token(
+        user.id,
+        user.email,
+        key=settings.token_keys[0],
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        valid_s=settings.access_token_s,
+    )
+    return {
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": settings.access_token_s,
+        "refresh_token": refresh_token,
+    }
+
+
+def _basic_credentials() -> tuple[str, str]:
+    sent = request.authorization
+    if sent is None or sent.type != "basic":
+        raise PermanentError("credentials_missing")
+    try:
+        return accounts.normalised_email(sent.username or ""), sent.password or ""
+    except PermanentError as error:
+        raise PermanentError("credentials_wrong", cause=str(error)) from None
+
+
+def _texts(*names: str) -> list[str]:
+    if request.mimetype != "application/json":
+        raise _bad_request("the body is not declared as application/json.")
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        raise _bad_request("the body is not JSON.") from None
+    if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in names):
+        raise _bad_request(f"the body is not an object with text in {' and '.join(names)}.")
+    return [body[name] for name in names]
+
+
+def _bad_request(reason: str) -> PermanentError:
+    return PermanentError("bad_request", reason=reason)
+
+
+def _count_attempt(email: str) -> None:
+    attempts.count_attempt(
+        email,
+        attempts.client_address(
+            request.headers.get("X-Forwarded-For", ""), request.remote_addr or "", trusted=settings.trusted_proxies
+        ),
+        database=database,
+        per_account=settings.login_attempts_per_account,
+        per_address=settings.login_attempts_per_address,
+        window_s=settings.login_attempts_window_s,
+    )
