@@ -1,0 +1,41 @@
+"""Tells the owner of a job, once, how it ended."""
+
+import logging
+from collections.abc import Callable
+from email.message import EmailMessage
+
+from audiolift import jobs as job_store
+from audiolift.errors import PermanentError
+
+log = logging.getLogger(__name__)
+
+#: Hands a mail over and returns once the mail server has taken it.
+#: `PermanentError` (`mail_refused`): it never will. `TransientError`: it did not this time.
+Send = Callable[[EmailMessage], None]
+
+#: Seconds that a worker has for its mail before another one may send it: longer than any transport takes.
+LEASE_S = 120.0
+
+
+def mail_owner(
+    job_id: str, *, jobs: job_store.Jobs, compose: Callable[[job_store.Job], EmailMessage], send: Send
+) -> None:
+    """Sends the mail that an ended job owes its owner; does nothing where it owes none (any more).
+
+    Raises:
+        TransientError: `unavailable`, when another worker is at it, or the mail was not taken this time.
+    """
+    job = job_store.claim_mail(jobs, job_id, lease_s=LEASE_S)
+    if job is None:
+        return
+    try:
+        send(compose(job))
+    except PermanentError as error:
+        log.warning("the mail of job %s was refused for good: %s", job_id, error)
+        job_store.mail_refused(jobs, job_id, error)
+    except Exception:
+        job_store.release_mail(jobs, job)
+        raise
+    else:
+        job_store.mail_sent(jobs, job_id)
+        log.info("the owner of job %s was told that it is %s", job_id, job["state"])

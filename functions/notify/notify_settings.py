@@ -1,0 +1,90 @@
+"""The settings of notify. Those of a mail transport are read only where MAIL_TRANSPORT names it."""
+
+from dataclasses import dataclass, field
+from email.headerregistry import Address
+from urllib.parse import unquote, urlsplit
+
+from audiolift import links
+from audiolift.settings import setting
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """Where mails go, and whether TLS begins with the first byte (else with STARTTLS)."""
+
+    host: str
+    port: int
+    tls: bool
+    username: str
+    password: str = field(repr=False)
+
+
+def parse_smtp_url(text: str) -> SmtpServer:
+    """Reads `smtp://user:password@host:port` or `smtps://...`; the ports are 587 and 465 unless given (RFC 8314).
+
+    Raises:
+        ValueError: Says what is wrong, without the password.
+    """
+    url = urlsplit(text)
+    if url.scheme not in ("smtp", "smtps") or not url.hostname:
+        raise ValueError("is not written like smtp://user:password@host:port or smtps://...")
+    if url.path.strip("/") or url.query or url.fragment or bool(url.username) != bool(url.password):
+        raise ValueError("has more than a user name with its password, a host and a port")
+    try:
+        port = url.port
+    except ValueError:
+        raise ValueError("has a port that is none") from None
+    tls = url.scheme == "smtps"
+    return SmtpServer(
+        url.hostname, port or (465 if tls else 587), tls, unquote(url.username or ""), unquote(url.password or "")
+    )
+
+
+def _parse_base_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+        raise ValueError("is not an http(s) address")
+    return text.rstrip("/")
+
+
+def _parse_address(text: str) -> str:
+    try:
+        address = Address(addr_spec=text)
+    except Exception:  # the parser raises whatever it trips over
+        address = Address()
+    if not address.username or not address.domain:
+        raise ValueError("is not a mail address like noreply@example.com")
+    return text
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    """What notify needs whatever sends its mails."""
+
+    mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True)
+    link_keys: links.Keys = setting(
+        "The keys of download links, as id=hex,id=hex; the first one signs.", secret=True, parse=links.parse_keys
+    )
+    public_url: str = setting(
+        "Where people reach Audiolift, like https://audiolift.example.com.", parse=_parse_base_url
+    )
+    mail_from: str = setting("The address that mails come from.", parse=_parse_address)
+    mail_transport: str = setting("What takes the mails.", choices=("smtp", "sendgrid"))
+    link_valid_s: int = setting("How long a download link works, in seconds.", default=604800, at_least=60)
+
+
+@dataclass(frozen=True)
+class SmtpSettings:
+    """What MAIL_TRANSPORT=smtp needs."""
+
+    smtp_url: SmtpServer = setting(
+        "The mail server, as smtp://user:password@host:port or smtps://....", secret=True, parse=parse_smtp_url
+    )
+
+
+@dataclass(frozen=True)
+class SendGridSettings:
+    """What MAIL_TRANSPORT=sendgrid needs."""
+
+    sendgrid_api_key: str = setting("The API key of SendGrid, which may send mail.", secret=True)
+    sendgrid_url: str = setting("Where SendGrid's API is.", default="https://api.sendgrid.com", parse=_parse_base_url)
