@@ -1,0 +1,185 @@
+"""The sweep: each kind of thing that a crash, an outage or time leaves behind."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+import sweeping
+from audiolift import jobs as job_store
+from audiolift import store
+from audiolift.errors import PermanentError, TransientError
+from audiolift.jobs import Job
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def stores(mongo: MongoClient[dict[str, Any]]) -> Iterator[sweeping.Stores]:
+    """Databases of this test's own."""
+    name = uuid.uuid4().hex[:12]
+    videos, mp3s = mongo[f"videos-{name}"], mongo[f"mp3s-{name}"]
+    found = sweeping.Stores(job_store.collection(videos), videos, mp3s)
+    job_store.ensure_indexes(found.jobs)
+    yield found
+    mongo.drop_database(videos)
+    mongo.drop_database(mp3s)
+
+
+class Outside:
+    """The sink and the clock of a sweep."""
+
+    def __init__(self, stores: sweeping.Stores) -> None:
+        self.stores = stores
+        self.now = datetime.now(UTC)
+        self.sent: list[str] = []
+        self.down = False
+
+    def publish(self, event: Mapping[str, Any]) -> None:
+        if self.down:
+            raise TransientError("unavailable")
+        self.sent.append(event["id"])
+
+    def sweep(self, later: timedelta) -> dict[str, int]:
+        """Sweeps as if `later` had passed since the test began."""
+        done = sweeping.sweep(self.stores, publish=self.publish, stall_s=900, now=self.now + later)
+        return {name: count for name, count in done.items() if count}
+
+
+@pytest.fixture
+def outside(stores: sweeping.Stores) -> Outside:
+    return Outside(stores)
+
+
+def uploaded(stores: sweeping.Stores) -> str:
+    job = job_store.new_id()
+    job_store.start_upload(stores.jobs, job, owner="ada", email="ada@example.com", retention_s=86400)
+    writer = store.Writer(stores.videos, job, name=job, content_type="video/mp4")
+    writer.write(b"a video")
+    job_store.finish_upload(stores.jobs, job, writer.close(), name="a.mp4", options={})
+    return job
+
+
+def converted(stores: sweeping.Stores, outside: Outside) -> str:
+    job = uploaded(stores)
+    claimed = job_store.claim(stores.jobs, job, lease_s=10)
+    assert claimed
+    writer = store.Writer(stores.mp3s, f"{job}.1", name="a.mp3", content_type="audio/mpeg")
+    writer.write(b"an mp3")
+    assert job_store.complete(stores.jobs, claimed, audio=writer.close(), duration_s=1)
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    outside.sent.clear()
+    return job
+
+
+def get(stores: sweeping.Stores, job: str) -> Job:
+    found = stores.jobs.find_one({"_id": job})
+    assert found
+    return found
+
+
+def test_what_is_in_order_is_left_alone(stores: sweeping.Stores, outside: Outside) -> None:
+    uploaded(stores)
+    converted(stores, outside)
+    job_store.start_upload(stores.jobs, "arriving", owner="ada", email="a@example.com", retention_s=86400)
+    assert outside.sweep(timedelta(seconds=1)) == {}
+
+
+def test_an_outbox_is_sent_once_the_broker_is_back(stores: sweeping.Stores, outside: Outside) -> None:
+    jobs = [uploaded(stores) for _ in range(3)]
+    outside.down = True
+    with pytest.raises(TransientError):
+        outside.sweep(MINUTE)
+    outside.down = False
+    assert outside.sweep(MINUTE) == {"outboxes": 3}
+    assert sorted(outside.sent) == [f"{job}.uploaded" for job in sorted(jobs)]
+    assert outside.sweep(2 * MINUTE) == {}
+
+
+def test_an_abandoned_upload_goes_with_its_chunks(stores: sweeping.Stores, outside: Outside) -> None:
+    job_store.start_upload(stores.jobs, "lost", owner="ada", email="a@example.com", retention_s=86400)
+    store.Writer(stores.videos, "lost", name="lost", content_type="video/mp4").write(b"\0" * store.CHUNK)
+    assert outside.sweep(10 * MINUTE) == {}
+    assert outside.sweep(16 * MINUTE) == {"abandoned uploads": 1}
+    assert stores.jobs.count_documents({}) == stores.videos["fs.chunks"].count_documents({}) == 0
+
+
+def test_a_stalled_conversion_is_restarted_and_given_up_in_the_end(stores: sweeping.Stores, outside: Outside) -> None:
+    job = uploaded(stores)
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    outside.sent.clear()
+    for turn in range(1, sweeping.RESTARTS + 1):
+        assert job_store.claim(stores.jobs, job, lease_s=0)
+        assert outside.sweep(MINUTE) == {}
+        assert outside.sweep(3 * MINUTE)["stalled conversions"] == 1
+        assert get(stores, job)["restarts"] == turn
+        assert outside.sent.count(f"{job}.uploaded") == turn
+    assert job_store.claim(stores.jobs, job, lease_s=0)
+    outside.sweep(3 * MINUTE)
+    assert get(stores, job)["error"]["code"] == "conversion_failed"
+    assert outside.sent[-1] == f"{job}.failed"
+
+
+def test_a_live_conversion_is_left_alone(stores: sweeping.Stores, outside: Outside) -> None:
+    job = uploaded(stores)
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    assert job_store.claim(stores.jobs, job, lease_s=120)
+    assert outside.sweep(3 * MINUTE) == {}
+
+
+def test_an_event_that_was_lost_while_waiting_is_sent_again(stores: sweeping.Stores, outside: Outside) -> None:
+    job = uploaded(stores)
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    assert outside.sweep(29 * MINUTE) == {}
+    assert outside.sweep(31 * MINUTE) == {"waiting conversions": 1, "outboxes": 1}
+    assert outside.sent == [f"{job}.uploaded"] * 2
+    assert get(stores, job)["state"] == "uploaded"
+
+
+def test_an_owner_who_was_not_told_is_told_again_until_hope_is_lost(stores: sweeping.Stores, outside: Outside) -> None:
+    job = converted(stores, outside)
+    assert outside.sweep(9 * MINUTE) == {}
+    assert outside.sweep(11 * MINUTE) == {"untold owners": 1, "outboxes": 1}
+    assert outside.sent == [f"{job}.converted"]
+    stores.jobs.update_one({"_id": job}, {"$set": {"mail.resent": sweeping.MAIL_TRIES}})
+    outside.sweep(11 * MINUTE)
+    assert get(stores, job)["mail"]["error"]["code"] == "mail_undelivered"
+    assert outside.sweep(30 * MINUTE) == {}
+
+
+def test_told_owners_are_not_told_again(stores: sweeping.Stores, outside: Outside) -> None:
+    done = converted(stores, outside)
+    failed = uploaded(stores)
+    assert job_store.fail(stores.jobs, failed, PermanentError("no_audio"), source="convert")
+    job_store.send_outbox(stores.jobs, failed, outside.publish)
+    for job in (done, failed):
+        assert job_store.claim_mail(stores.jobs, job, lease_s=60)
+        job_store.mail_sent(stores.jobs, job)
+    assert outside.sweep(30 * MINUTE) == {}
+
+
+def test_an_expired_job_goes_with_all_it_stored(stores: sweeping.Stores, outside: Outside) -> None:
+    job = converted(stores, outside)
+    stores.jobs.update_one({"_id": job}, {"$set": {"expires_at": outside.now + MINUTE}})
+    assert outside.sweep(timedelta(0)) == {}
+    assert outside.sweep(2 * MINUTE) == {"expired jobs": 1, "deleted jobs": 1}
+    assert get(stores, job)["state"] == "deleted"
+    for bucket in (stores.videos, stores.mp3s):
+        assert bucket["fs.files"].count_documents({}) == bucket["fs.chunks"].count_documents({}) == 0
+    assert outside.sweep(timedelta(days=1, minutes=2)) == {"forgotten jobs": 1}
+    assert stores.jobs.count_documents({}) == 0
+
+
+def test_a_deletion_that_was_cut_off_is_finished(stores: sweeping.Stores, outside: Outside) -> None:
+    job = converted(stores, outside)
+    assert job_store.delete(stores.jobs, job)
+    assert stores.videos["fs.chunks"].count_documents({}) == 1
+    assert outside.sweep(MINUTE) == {"deleted jobs": 1}
+    assert stores.videos["fs.chunks"].count_documents({}) == stores.mp3s["fs.chunks"].count_documents({}) == 0
+    # A worker that did not hear of it in time writes on; what it leaves goes with the tombstone.
+    store.Writer(stores.mp3s, f"{job}.1", name="a.mp3", content_type="audio/mpeg").write(b"\0" * store.CHUNK)
+    assert outside.sweep(timedelta(days=1, minutes=1)) == {"forgotten jobs": 1}
+    assert stores.mp3s["fs.chunks"].count_documents({}) == 0

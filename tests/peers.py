@@ -1,0 +1,102 @@
+"""What stands around a function in its tests: a sink that takes events, and an issuer of access tokens."""
+
+import contextlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+@dataclass
+class Sink:
+    """An HTTP server in the place of the broker's ingress: keeps each event, answers `status`."""
+
+    url: str = ""
+    status: int = 202
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, job: str) -> list[dict[str, Any]]:
+        """The events of one job, in the order they came."""
+        return [event for event in self.events if event["subject"] == job]
+
+
+@contextlib.contextmanager
+def sink() -> Iterator[Sink]:
+    """A running `Sink`."""
+    taken = Sink()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if taken.status == 202:
+                attributes = {
+                    name[3:].lower(): value for name, value in self.headers.items() if name.lower()[:3] == "ce-"
+                }
+                taken.events.append(attributes | {"data": json.loads(body)})
+            self.send_response(taken.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with _serving(Handler) as url:
+        taken.url = url
+        yield taken
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Publishes one key at `url` and signs access tokens with it, as auth does."""
+
+    url: str
+    key: Ed25519PrivateKey
+
+    def bearer(self, owner: str, **claims: Any) -> dict[str, str]:
+        """The Authorization header of an owner; `claims` replace the usual ones."""
+        now = int(time.time())
+        usual = {"iss": "audiolift", "aud": "audiolift", "sub": owner, "email": f"{owner}@example.com"}
+        times = {"iat": now, "exp": now + 900, "jti": uuid.uuid4().hex}
+        token = jwt.encode(usual | times | claims, self.key, "EdDSA", {"kid": "test"})
+        return {"Authorization": f"Bearer {token}"}
+
+
+@contextlib.contextmanager
+def issuer() -> Iterator[Issuer]:
+    """A running `Issuer`."""
+    key = Ed25519PrivateKey.generate()
+    jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key())) | {"kid": "test", "alg": "EdDSA"}
+    body = json.dumps({"keys": [jwk]}).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with _serving(Handler) as url:
+        yield Issuer(url, key)
+
+
+@contextlib.contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
