@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from local.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_S = 30
@@ -61,13 +62,6 @@ def running(name: str, env: Mapping[str, str], *, ready: str = "/readyz") -> Ite
             raise
         finally:
             _stop(process)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _environment(folder: str) -> dict[str, str]:
