@@ -68,8 +68,7 @@ def count_attempt(
     Raises:
         PermanentError: too_many_attempts, with the seconds that are left of the window.
     """
-    with database.transaction() as cursor:
-        cursor.execute("DELETE FROM attempts WHERE ends_at <= UTC_TIMESTAMP(6) ORDER BY ends_at LIMIT %s", (_CLEANED,))
+    _clean(database=database)
     for whose, limit in ((_account(email), per_account), (_address(address), per_address)):
         with database.transaction() as cursor:
             cursor.execute(_COUNT, {"whose": whose, "window_s": window_s})
@@ -84,6 +83,14 @@ def forgive(email: str, *, database: Database) -> None:
     """Forgets an account's attempts. Those of the address stay, or one good login would buy a hundred more guesses."""
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM attempts WHERE whose = %s", (_account(email),))
+
+
+def _clean(*, database: Database) -> None:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT whose FROM attempts WHERE ends_at <= UTC_TIMESTAMP(6) LIMIT %s", (_CLEANED,))
+        # By their primary key and in its order, as everybody locks them, or two of us could wait for each other.
+        for row in sorted(cursor.fetchall()):
+            cursor.execute("DELETE FROM attempts WHERE whose = %s AND ends_at <= UTC_TIMESTAMP(6)", row)
 
 
 def _account(email: str) -> str:

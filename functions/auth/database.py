@@ -61,6 +61,9 @@ class Cursor(Protocol):
     def fetchone(self) -> Any:
         """The next row as a tuple, or None."""
 
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows that are left."""
+
 
 class Database:
     """The pool; one for a process, used by all of its threads.

@@ -6,7 +6,7 @@ import logging
 import flask
 import functions_framework
 from flask import request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 import accounts
 import attempts
@@ -15,18 +15,17 @@ import signing
 from audiolift import tokens
 from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
 from audiolift.settings import load
-from auth_settings import Settings
+from auth_settings import AuthSettings
 from database import Database
 
 MAX_BODY_BYTES = 16 * 1024
 
 log = logging.getLogger(__name__)
-settings = load(Settings)
-database = Database(settings.mysql_url, threads=settings.threads)
-public_jwks = signing.public_jwks(settings.token_keys)
-public_keys = tokens.public_keys(public_jwks)
+SETTINGS = load(AuthSettings)
+DATABASE = Database(SETTINGS.mysql_url, threads=SETTINGS.threads)
+JWKS = signing.public_jwks(SETTINGS.token_keys)
+KEYS = tokens.public_keys(JWKS)
 app = flask.Flask(__name__)
-app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 # A wrong address is not found, rather than redirected to one that is right.
 app.url_map.merge_slashes = False
 
@@ -42,7 +41,7 @@ def register() -> flask.typing.ResponseReturnValue:
     email, password = _texts("email", "password")
     email = accounts.normalised_email(email)
     _count_attempt(email)
-    user = accounts.register(email, password, database=database)
+    user = accounts.register(email, password, database=DATABASE)
     return {"id": user.id, "email": user.email}, 201
 
 
@@ -50,21 +49,21 @@ def register() -> flask.typing.ResponseReturnValue:
 def login() -> flask.typing.ResponseReturnValue:
     email, password = _basic_credentials()
     _count_attempt(email)
-    user = accounts.authenticate(email, password, database=database)
-    attempts.forgive(email, database=database)
-    return _token_answer(user, sessions.begin(user, database=database, valid_s=settings.refresh_token_s))
+    user = accounts.authenticate(email, password, database=DATABASE)
+    attempts.forgive(email, database=DATABASE)
+    return _token_answer(user, sessions.begin(user, database=DATABASE, valid_s=SETTINGS.refresh_token_s))
 
 
 @app.post("/token/refresh")
 def refresh() -> flask.typing.ResponseReturnValue:
     (token,) = _texts("refresh_token")
-    return _token_answer(*sessions.refresh(token, database=database, valid_s=settings.refresh_token_s))
+    return _token_answer(*sessions.refresh(token, database=DATABASE, valid_s=SETTINGS.refresh_token_s))
 
 
 @app.post("/logout")
 def logout() -> flask.typing.ResponseReturnValue:
     (token,) = _texts("refresh_token")
-    sessions.end(token, database=database)
+    sessions.end(token, database=DATABASE)
     return "", 204
 
 
@@ -72,18 +71,18 @@ def logout() -> flask.typing.ResponseReturnValue:
 def validate() -> flask.typing.ResponseReturnValue:
     claims = tokens.verified_claims(
         tokens.bearer(request.headers.get("Authorization")),
-        key_of=public_keys.get,
-        issuer=settings.token_issuer,
-        audience=settings.token_audience,
+        key_of=KEYS.get,
+        issuer=SETTINGS.token_issuer,
+        audience=SETTINGS.token_audience,
     )
-    if not accounts.is_active(claims["sub"], database=database):
+    if not accounts.is_active(claims["sub"], database=DATABASE):
         raise PermanentError("token_invalid", cause="the user is disabled or gone")
     return claims
 
 
 @app.get("/.well-known/jwks.json")
 def jwks() -> flask.typing.ResponseReturnValue:
-    return public_jwks, {"Cache-Control": "public, max-age=300"}
+    return JWKS, {"Cache-Control": "public, max-age=300"}
 
 
 @app.get("/healthz")
@@ -93,7 +92,7 @@ def healthz() -> flask.typing.ResponseReturnValue:
 
 @app.get("/readyz")
 def readyz() -> flask.typing.ResponseReturnValue:
-    with database.transaction() as cursor:
+    with DATABASE.transaction() as cursor:
         cursor.execute("SELECT 1")
     return {"status": "ready"}
 
@@ -119,8 +118,6 @@ def answer_http_error(error: HTTPException) -> flask.typing.ResponseReturnValue:
     if isinstance(error, MethodNotAllowed):
         body, status, headers = answer_error(PermanentError("method_not_allowed"))
         return body, status, {**headers, "Allow": ", ".join(error.valid_methods or ())}
-    if isinstance(error, RequestEntityTooLarge):
-        return answer_error(_bad_request(f"the body is larger than {MAX_BODY_BYTES} bytes."))
     return answer_error(_bad_request(error.description or "HTTP cannot be read like that."))
 
 
@@ -138,15 +135,15 @@ def _token_answer(user: accounts.User, refresh_token: str) -> dict[str, object]:
     access_token = signing.access_token(
         user.id,
         user.email,
-        key=settings.token_keys[0],
-        issuer=settings.token_issuer,
-        audience=settings.token_audience,
-        valid_s=settings.access_token_s,
+        key=SETTINGS.token_keys[0],
+        issuer=SETTINGS.token_issuer,
+        audience=SETTINGS.token_audience,
+        valid_s=SETTINGS.access_token_s,
     )
     return {
         "access_token": access_token,
         "token_type": "Bearer",
-        "expires_in": settings.access_token_s,
+        "expires_in": SETTINGS.access_token_s,
         "refresh_token": refresh_token,
     }
 
@@ -164,8 +161,11 @@ def _basic_credentials() -> tuple[str, str]:
 def _texts(*names: str) -> list[str]:
     if request.mimetype != "application/json":
         raise _bad_request("the body is not declared as application/json.")
+    data = request.stream.read(MAX_BODY_BYTES + 1)
+    if len(data) > MAX_BODY_BYTES:
+        raise _bad_request(f"the body is larger than {MAX_BODY_BYTES} bytes.")
     try:
-        body = json.loads(request.get_data())
+        body = json.loads(data)
     except (ValueError, RecursionError):
         raise _bad_request("the body is not JSON.") from None
     if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in names):
@@ -181,10 +181,10 @@ def _count_attempt(email: str) -> None:
     attempts.count_attempt(
         email,
         attempts.client_address(
-            request.headers.get("X-Forwarded-For", ""), request.remote_addr or "", trusted=settings.trusted_proxies
+            request.headers.get("X-Forwarded-For", ""), request.remote_addr or "", trusted=SETTINGS.trusted_proxies
         ),
-        database=database,
-        per_account=settings.login_attempts_per_account,
-        per_address=settings.login_attempts_per_address,
-        window_s=settings.login_attempts_window_s,
+        database=DATABASE,
+        per_account=SETTINGS.login_attempts_per_account,
+        per_address=SETTINGS.login_attempts_per_address,
+        window_s=SETTINGS.login_attempts_window_s,
     )
