@@ -7,6 +7,7 @@ HMAC-SHA256 (RFC 2104, RFC 4648 section 5) of the path and the expiry.
 import base64
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -15,6 +16,8 @@ from audiolift.errors import PermanentError
 
 Keys = Mapping[str, bytes]
 
+_KEY = re.compile(r"(?:[0-9a-f]{2}){32,}", re.IGNORECASE)
+
 
 def parse_keys(text: str) -> Keys:
     """Reads `id=hex,id=hex`: the first key signs, all verify. At least 32 bytes each.
@@ -22,15 +25,12 @@ def parse_keys(text: str) -> Keys:
     Raises:
         ValueError: Says what is wrong, without a key in it.
     """
-    keys: dict[str, bytes] = {}
+    keys = {}
     for entry in text.split(","):
-        name, _, value = entry.strip().partition("=")
-        try:
-            keys[name] = bytes.fromhex(value)
-        except ValueError:
-            raise ValueError(f"has a key '{name}' that is not hexadecimal") from None
-        if not name or len(keys[name]) < 32:
-            raise ValueError("has a key that is not written id=hex, with at least 64 hexadecimal digits")
+        name, _, digits = entry.strip().partition("=")
+        if not name or not _KEY.fullmatch(digits):
+            raise ValueError("is not written id=hex,id=hex with at least 64 hexadecimal digits each")
+        keys[name] = bytes.fromhex(digits)
     return keys
 
 
