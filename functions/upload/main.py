@@ -6,11 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 
-import dead_letters
-import delivering
 import functions_framework.aio
-import receiving
-import sweeping
 from cloudevents.exceptions import GenericException
 from cloudevents.http import CloudEvent, from_http
 from pymongo.errors import PyMongoError
@@ -20,16 +16,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from upload_settings import UploadSettings
-from views import job_view
-from watching import Watcher
 
+import dead_letters
+import delivering
+import receiving
+import sweeping
 from audiolift import jobs as job_store
 from audiolift import links, settings, store
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
+from upload_settings import UploadSettings
+from views import job_view
+from watching import Watcher
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 log = logging.getLogger("upload")

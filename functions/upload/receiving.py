@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from forms import Field, FileData, FileStart, parts
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -19,6 +18,7 @@ from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.store import BATCH, Bucket, File, Writer
 from audiolift.tokens import Owner
+from forms import Field, FileData, FileStart, parts
 
 log = logging.getLogger("upload")
 
@@ -55,7 +55,8 @@ class Sink:
     def __init__(self, writer: Writer, *, limit: int) -> None:
         self._writer = writer
         self._limit = limit
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._held = 0
         self._storing: asyncio.Task[None] | None = None
         self.size = 0
 
@@ -64,12 +65,12 @@ class Sink:
         self.size += len(data)
         if self.size > self._limit:
             raise PermanentError("upload_too_large", limit=self._limit)
-        self._buffer += data
-        while len(self._buffer) >= BATCH:
-            batch, self._buffer = self._buffer, self._buffer[BATCH:]
-            del batch[BATCH:]
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held >= BATCH:
             await self.settle()
-            self._storing = asyncio.create_task(run_in_threadpool(self._writer.write, batch))
+            self._storing = asyncio.create_task(run_in_threadpool(self._writer.write_all, self._pieces))
+            self._pieces, self._held = [], 0
 
     async def settle(self) -> None:
         """Returns once nothing is being stored."""
@@ -80,7 +81,7 @@ class Sink:
     async def close(self) -> File:
         """Stores the rest and makes the file visible."""
         await self.settle()
-        await run_in_threadpool(self._writer.write, self._buffer)
+        await run_in_threadpool(self._writer.write_all, self._pieces)
         return await run_in_threadpool(self._writer.close)
 
 

@@ -5,7 +5,8 @@ Chunks are written as plain documents in batches: that is half the CPU time of t
 """
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -59,23 +60,24 @@ class Writer:
         self._name = name
         self._content_type = content_type
         self._hash = hashlib.sha256()
-        self._rest = b""
+        self._rest: list[memoryview] = []
+        self._rest_size = 0
         self._n = 0
         self.size = 0
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Stores `data`, best given in pieces of `BATCH` bytes; less than a chunk is kept for the next call."""
-        self._hash.update(data)
-        self.size += len(data)
-        view = memoryview(self._rest + bytes(data) if self._rest else data)
-        whole = len(view) - len(view) % CHUNK
-        self._insert(view[:whole])
-        self._rest = bytes(view[whole:])
+    def write(self, data: bytes) -> None:
+        """Stores `data`; less than a chunk is kept for the next call."""
+        self.write_all((data,))
+
+    def write_all(self, pieces: Iterable[bytes]) -> None:
+        """Stores the pieces one after the other, best given some `BATCH` bytes at a time."""
+        chunks = self._chunks(pieces)
+        while batch := list(itertools.islice(chunks, BATCH // CHUNK)):
+            self._insert(batch)
 
     def close(self) -> File:
         """Stores what is left and makes the file visible. Returns once the server has it in its journal."""
-        self._insert(memoryview(self._rest))
-        self._rest = b""
+        self._insert([self._take_rest()] if self._rest_size else [])
         file = File(self._id, self._name, self.size, self._content_type, self._hash.hexdigest(), datetime.now(UTC))
         # The journal is sequential: once this document is in it, so are the chunks before it.
         self._bucket["fs.files"].with_options(write_concern=DURABLE).insert_one(
@@ -90,14 +92,30 @@ class Writer:
         )
         return file
 
-    def _insert(self, view: memoryview) -> None:
-        for start in range(0, len(view), BATCH):
-            batch = view[start : start + BATCH]
-            self._bucket["fs.chunks"].insert_many(
-                {"files_id": self._id, "n": self._n + i, "data": bytes(batch[at : at + CHUNK])}
-                for i, at in enumerate(range(0, len(batch), CHUNK))
-            )
-            self._n += -(-len(batch) // CHUNK)
+    def _chunks(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Cuts whole chunks from the pieces, copying each byte once."""
+        for piece in pieces:
+            view = memoryview(piece)
+            self.size += len(view)
+            while view:
+                part = view[: CHUNK - self._rest_size]
+                view = view[len(part) :]
+                self._rest.append(part)
+                self._rest_size += len(part)
+                if self._rest_size == CHUNK:
+                    yield self._take_rest()
+
+    def _take_rest(self) -> bytes:
+        chunk = b"".join(self._rest)
+        self._rest, self._rest_size = [], 0
+        self._hash.update(chunk)
+        return chunk
+
+    def _insert(self, chunks: list[bytes]) -> None:
+        if chunks:
+            docs = ({"files_id": self._id, "n": n, "data": chunk} for n, chunk in enumerate(chunks, self._n))
+            self._bucket["fs.chunks"].insert_many(docs)
+            self._n += len(chunks)
 
 
 def find(bucket: Bucket, file_id: str) -> File | None:
@@ -116,7 +134,7 @@ def find(bucket: Bucket, file_id: str) -> File | None:
     )
 
 
-def read(bucket: Bucket, file_id: str, start: int, end: int) -> Iterator[bytes]:
+def read(bucket: Bucket, file_id: str, start: int, end: int) -> Generator[bytes, None, None]:
     """Yields the bytes from `start` up to and without `end`, a chunk or less at a time.
 
     Raises:
