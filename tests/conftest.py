@@ -7,11 +7,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from local import media, servers
 from local.ports import free_port
 from local.processes import Process, Program, lock, start, sweep
+
+# The same examples in every run, and no verdict from how fast the machine is.
+hypothesis.settings.register_profile("audiolift", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("audiolift")
 
 _RUNS = Path(__file__).parents[1] / ".local/tests"
 

@@ -3,6 +3,7 @@
 import email.policy
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -91,6 +92,17 @@ def moment(time: datetime) -> str:
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
+class _Subject(str):
+    """A subject written by the standard library's older encoder: the newer one loses spaces between encoded words."""
+
+    name = "subject"
+
+    def fold(self, *, policy: email.policy.Policy) -> str:
+        """What `email.policy.EmailPolicy.fold` calls for a value that has a name."""
+        charset = "us-ascii" if self.isascii() else "utf-8"
+        return f"Subject: {Header(self, charset, header_name='Subject').encode(linesep=policy.linesep)}{policy.linesep}"
+
+
 def _audio(job: Job) -> dict[str, Any]:
     audio = job["audio"]
     return {
@@ -119,7 +131,7 @@ def _envelope(job: Job, subject: str, *, mail_from: str, now: datetime) -> Email
         mail["To"] = Address(addr_spec=job["email"])
     except Exception as error:  # the parser raises whatever it trips over
         raise PermanentError("mail_refused", cause=f"the owner's address cannot be written: {error}") from error
-    mail["Subject"] = subject
+    mail["Subject"] = _Subject(subject)
     mail["Date"] = format_datetime(now)
     # The same for every copy: a mail program shows one, should the mail ever go out twice.
     mail["Message-ID"] = f"<{job['_id']}.{job['state']}@{sender.domain}>"
