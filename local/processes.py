@@ -23,7 +23,16 @@ _TAIL_BYTES = 3000
 
 
 class StartError(Exception):
-    """A program ended or stayed silent instead of becoming ready; says so with the end of its log."""
+    """A program ended or stayed silent instead of becoming ready; says so with the end of its log.
+
+    Args:
+        text: What happened.
+        log: Where more about it stands.
+    """
+
+    def __init__(self, text: str, log: Path) -> None:
+        super().__init__(text)
+        self.log = log
 
 
 async def at_once() -> bool:
@@ -58,7 +67,7 @@ class Process:
         home: The marker's value; the log is `home`/logs/`name`.log, appended to.
 
     Raises:
-        OSError: The command does not exist or may not be run.
+        StartError: The command does not exist or may not be run.
     """
 
     def __init__(self, program: Program, home: Path) -> None:
@@ -69,15 +78,18 @@ class Process:
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(program.directory)}
         with self.log.open("ab") as output:
             self._start = output.tell()
-            self._popen = subprocess.Popen(
-                program.command,
-                cwd=program.directory,
-                env={**base, **program.environment, MARKER: str(home)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            try:
+                self._popen = subprocess.Popen(
+                    program.command,
+                    cwd=program.directory,
+                    env={**base, **program.environment, MARKER: str(home)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartError(f"{program.name} could not be run: {error}", self.log) from None
 
     @property
     def pid(self) -> int:
@@ -87,20 +99,28 @@ class Process:
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return self._popen.poll() is None
+        # WNOWAIT leaves it to `wait`, as its process group cannot be named any more once it is reaped.
+        seen = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return self._popen.returncode is None and os.waitid(os.P_PID, self.pid, seen) is None
 
     async def wait(self) -> int:
-        """Waits for its end; returns the exit status, negative for a signal."""
-        if self.running:
-            loop, ended = asyncio.get_running_loop(), asyncio.Event()
-            handle = os.pidfd_open(self.pid)
-            loop.add_reader(handle, ended.set)
-            try:
-                await ended.wait()
-            finally:
-                loop.remove_reader(handle)
-                os.close(handle)
+        """Waits for its end and kills what is left of its process group; returns the status, negative for a signal."""
+        if self._popen.returncode is None:
+            await self._ended()
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         return self._popen.wait()
+
+    async def _ended(self) -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        handle = os.pidfd_open(self.pid)
+        loop.add_reader(handle, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
 
     async def wait_ready(self, seconds: float) -> None:
         """Waits for the readiness probe.
@@ -112,26 +132,26 @@ class Process:
             async with asyncio.timeout(seconds):
                 while not await self.program.ready():
                     if not self.running:
-                        raise self._failure(f"ended with status {self._popen.returncode}")
+                        raise self._failure(f"ended with status {await self.wait()}")
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise self._failure(f"was not ready within {seconds:g} s") from None
 
     async def stop(self, grace: float = GRACE_S) -> None:
-        """SIGTERM, and SIGKILL for all of its process group once it has ended or `grace` seconds have passed."""
+        """SIGTERM, and SIGKILL to its process group after `grace` seconds."""
         if self.running:
             self._popen.terminate()
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self.wait(), grace)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+            except TimeoutError:
+                os.killpg(self.pid, signal.SIGKILL)
         await self.wait()
 
     def _failure(self, what: str) -> StartError:
         with self.log.open("rb") as log:
             log.seek(max(self._start, self.log.stat().st_size - _TAIL_BYTES))
             tail = log.read().decode(errors="replace").strip()
-        return StartError(f"{self.program.name} {what}. The end of {self.log}:\n{tail}")
+        return StartError(f"{self.program.name} {what}. The end of {self.log}:\n{tail}", self.log)
 
 
 async def start(program: Program, home: Path, *, seconds: float = 60.0) -> Process:

@@ -25,6 +25,11 @@ CODES: dict[str, Code] = {
     "method_not_allowed": Code(405, "This address does not take that method."),
     "internal": Code(500, "Something went wrong on our side. Please try again in a minute."),
     "unavailable": Code(503, "The service is not ready for this just now. Please try again in a few seconds."),
+    # The gateway of the one-machine platform
+    "service_unknown": Code(404, "There is no Service that answers here."),
+    "function_not_started": Code(503, "The function {service} could not be started. The reason is in {log}"),
+    "function_lost": Code(502, "The function {service} ended before it had answered. The reason may be in {log}"),
+    "function_too_slow": Code(504, "The function {service} did not answer within {seconds} seconds."),
     # Accounts and tokens
     "email_invalid": Code(422, "That is not a mail address. Please write it like name@example.com."),
     "email_not_ascii": Code(
