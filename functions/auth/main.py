@@ -42,6 +42,7 @@ def register() -> flask.typing.ResponseReturnValue:
     email = accounts.normalised_email(email)
     _count_attempt(email)
     user = accounts.register(email, password, database=DATABASE)
+    attempts.forgive(email, database=DATABASE)
     return {"id": user.id, "email": user.email}, 201
 
 
