@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -121,12 +122,9 @@ class Session:
 
     def _settle(self, frame: Any) -> None:
         last, multiple = frame.method.delivery_tag, frame.method.multiple
+        refused = None if isinstance(frame.method, pika.spec.Basic.Ack) else "RabbitMQ refused the message"
         for tag in [tag for tag in self._confirms if tag == last or (multiple and tag < last)]:
-            confirm = self._confirms.pop(tag)
-            if isinstance(frame.method, pika.spec.Basic.Ack):
-                confirm.set_result(None)
-            else:
-                confirm.set_exception(UnconfirmedError("RabbitMQ refused the message"))
+            _resolve(self._confirms.pop(tag), refused)
 
     def _end_with_channel(self, _channel: Any, reason: Exception) -> None:
         self._end(self._connection, reason)
@@ -137,12 +135,22 @@ class Session:
         if self.closed.is_set():
             return
         self.closed.set()
-        _LOG.info("the connection has ended: %s", reason)
-        if not self._opened.done():
-            self._opened.set_exception(LostError(str(reason)))
-        for confirm in self._confirms.values():
-            confirm.set_exception(UnconfirmedError(f"the connection was lost: {reason}"))
-        self._confirms.clear()
+        if self._opened.done():
+            _LOG.info("the connection has ended: %r", reason)
+        else:
+            self._opened.set_exception(LostError(repr(reason)))
+        while self._confirms:
+            _resolve(self._confirms.popitem()[1], f"the connection was lost: {reason!r}")
+
+
+def _resolve(confirm: asyncio.Future[None], problem: str | None) -> None:
+    if confirm.done():
+        # Its publisher has just given up waiting.
+        return
+    if problem:
+        confirm.set_exception(UnconfirmedError(problem))
+    else:
+        confirm.set_result(None)
 
 
 def parameters(url: str) -> pika.URLParameters:
@@ -152,6 +160,8 @@ def parameters(url: str) -> pika.URLParameters:
         SettingsError: Names RABBITMQ_URL.
     """
     try:
+        if not re.match(r"amqps?://[^/]", url):
+            raise ValueError(url)
         result = pika.URLParameters(url)
     except (ValueError, TypeError):
         raise SettingsError("RABBITMQ_URL: its value is not like amqp://user:password@host:port/") from None

@@ -98,8 +98,8 @@ def check(event: CloudEvent) -> None:
 
 def with_defaults(event: CloudEvent) -> CloudEvent:
     """The event with an id and the present time, where it has none."""
-    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return replace(event, attributes={"id": str(uuid.uuid4()), "time": now, **event.attributes})
+    defaults = {"id": str(uuid.uuid4()), "time": _time(datetime.now(UTC).isoformat())}
+    return replace(event, attributes={**defaults, **event.attributes})
 
 
 def to_http(event: CloudEvent) -> dict[str, str]:

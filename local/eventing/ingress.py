@@ -14,6 +14,7 @@ from local.eventing.cloudevent import CloudEvent, InvalidEventError, check, from
 from local.eventing.topology import exchange_name
 
 _LOG = logging.getLogger("ingress")
+_GRACE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -26,30 +27,48 @@ class Settings:
 
 
 class Ingress:
-    """The ingress of one Broker; `session` is set while there is a connection to RabbitMQ."""
+    """The ingress of one Broker.
+
+    Attributes:
+        session: Set while there is a connection to RabbitMQ.
+        idle: Set while there is no open request.
+    """
 
     def __init__(self, broker: str) -> None:
-        self._exchange = exchange_name(broker)
         self.session: Session | None = None
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._exchange = exchange_name(broker)
+        self._open = 0
 
     async def receive(self, request: web.Request) -> web.Response:
         """Answers as the Broker's ingress does: 405, 404, 400, 500 or 202, each without a body."""
+        self._open += 1
+        self.idle.clear()
+        try:
+            return web.Response(status=await self._take(request))
+        finally:
+            self._open -= 1
+            if not self._open:
+                self.idle.set()
+
+    async def _take(self, request: web.Request) -> int:
         if request.method != "POST":
-            return web.Response(status=405)
+            return 405
         if request.raw_path != "/":
-            return web.Response(status=404)
+            return 404
         try:
             event = from_http(request.headers, await request.read())
             check(event)
             await self._publish(event)
         except InvalidEventError as error:
             _LOG.warning("refused what %s sent: %s", request.remote, error)
-            return web.Response(status=400)
+            return 400
         except UnconfirmedError as error:
             _LOG.error("refused %s: %s", event, error)
-            return web.Response(status=500)
+            return 500
         _LOG.info("accepted %s", event)
-        return web.Response(status=202)
+        return 202
 
     async def _publish(self, event: CloudEvent) -> None:
         properties = to_amqp(event)
@@ -62,16 +81,20 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until `stop`, then finishes the open requests."""
     where = amqp.parameters(settings.rabbitmq_url)
     ingress = Ingress(settings.broker)
-    idle = asyncio.Event()
+    done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(_keep_connected(ingress, where, idle))
-        runner = web.AppRunner(_application(ingress), access_log=None, shutdown_timeout=10)
+        group.create_task(_keep_connected(ingress, where, done))
+        runner = web.AppRunner(_application(ingress), access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", settings.port).start()
+        site = web.TCPSite(runner, "127.0.0.1", settings.port)
+        await site.start()
         _LOG.info("listening on port %d", settings.port)
         await stop.wait()
+        await site.stop()
+        # aiohttp's own shutdown reads no more of a body that is still arriving.
+        await amqp.happens(ingress.idle, _GRACE_S)
         await runner.cleanup()
-        idle.set()
+        done.set()
 
 
 async def _keep_connected(ingress: Ingress, where: URLParameters, until: asyncio.Event) -> None:

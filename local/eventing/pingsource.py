@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from audiolift.settings import SettingsError, setting
 from local.eventing import cron, process
 from local.eventing.amqp import happens
 from local.eventing.cloudevent import CloudEvent, with_defaults
-from local.eventing.delivery import NO_ANSWER, Policy, deliver, poster
+from local.eventing.delivery import NO_ANSWER, Policy, Post, deliver, poster
 
 _LOG = logging.getLogger("ping")
 _POLICY = Policy(retry=5, delay_s=0.05)
@@ -34,33 +34,30 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         schedule.after(_now())
     except ValueError as error:
         raise SettingsError(f"SCHEDULE: {settings.schedule!r}: {error}") from None
-    async with poster() as post:
-
-        async def ping() -> None:
-            await deliver(_event(settings), settings.sink_url, _POLICY, post=post, log=_LOG, fails=_fails)
-
-        await run(schedule, ping, stop=stop, now=_now)
-
-
-async def run(
-    schedule: cron.Schedule,
-    ping: Callable[[], Coroutine[None, None, None]],
-    *,
-    stop: asyncio.Event,
-    now: Callable[[], datetime],
-) -> None:
-    """Starts a ping whenever one is due until `stop`, even if the one before has not ended."""
-    running: set[asyncio.Task[None]] = set()
-    async with asyncio.TaskGroup() as group:
-        due = schedule.after(now())
-        while not await happens(stop, (due - now()).total_seconds()):
-            task = group.create_task(ping())
+    async with poster() as post, asyncio.TaskGroup() as group:
+        running: set[asyncio.Task[None]] = set()
+        async for _ in ticks(schedule, stop=stop, now=_now):
+            # A task of its own: a sink that hangs must not hold up the next ping.
+            task = group.create_task(_ping(settings, post))
             running.add(task)
             task.add_done_callback(running.discard)
-            # The clock may be a trifle before the time that was waited for, and far behind it after a long sleep.
-            due = schedule.after(max(due, now()))
         for task in running:
             task.cancel()
+
+
+async def ticks(
+    schedule: cron.Schedule, *, stop: asyncio.Event, now: Callable[[], datetime]
+) -> AsyncIterator[datetime]:
+    """Each due time once it has come, until `stop`; those that were slept through are left out."""
+    due = schedule.after(now())
+    while not await happens(stop, (due - now()).total_seconds()):
+        yield due
+        # The clock may still be a trifle before the time that was waited for.
+        due = schedule.after(max(due, now()))
+
+
+async def _ping(settings: Settings, post: Post) -> None:
+    await deliver(_event(settings), settings.sink_url, _POLICY, post=post, log=_LOG, fails=_fails)
 
 
 def _event(settings: Settings) -> CloudEvent:
