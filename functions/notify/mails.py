@@ -44,14 +44,14 @@ def compose(job: Job, *, public_url: str, mail_from: str, link_keys: links.Keys,
     """
     now = datetime.now(UTC)
     if job["state"] == "failed":
-        template, facts = "failed", _failure(job)
-        subject = f"{facts['name']} could not be converted"
+        template, outcome, facts = "failed", "could not be converted", _failure(job)
     else:
-        path = f"/jobs/{job['_id']}/audio"
-        valid_s = min(link_valid_s, int((job["expires_at"].replace(tzinfo=UTC) - now).total_seconds()))
-        link = public_url + links.sign(path, keys=link_keys, valid_s=valid_s, now=now.timestamp())
-        template, facts = "converted", _audio(job) | {"link": link, "until": moment(now + timedelta(seconds=valid_s))}
-        subject = f"{facts['name']} is ready"
+        until = min(now + timedelta(seconds=link_valid_s), job["expires_at"].replace(tzinfo=UTC))
+        valid_s = int((until - now).total_seconds())
+        path = links.sign(f"/jobs/{job['_id']}/audio", keys=link_keys, valid_s=valid_s, now=now.timestamp())
+        facts = _audio(job) | {"link": public_url + path, "until": moment(until)}
+        template, outcome = "converted", "is ready"
+    subject = f"{facts['name']} {outcome}"
     facts |= {"subject": subject, "public_url": public_url}
     mail = _envelope(job, subject, mail_from=mail_from, now=now)
     mail.set_content(_TEMPLATES.get_template(f"{template}.txt").render(facts))

@@ -4,17 +4,17 @@ import functools
 import logging
 
 import functions_framework
-import mails
 from cloudevents.http import from_http
 from flask import Request
 from flask.typing import ResponseReturnValue
-from mail_owner import Send, mail_owner
-from notify_settings import NotifySettings, SendGridSettings, SmtpSettings
 from pymongo.errors import PyMongoError
 
+import mails
 from audiolift import events, jobs, store
 from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
 from audiolift.settings import load
+from mail_owner import Send, mail_owner
+from notify_settings import NotifySettings, SendGridSettings, SmtpSettings
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 log = logging.getLogger("notify")

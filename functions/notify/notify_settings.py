@@ -25,19 +25,18 @@ def parse_smtp_url(text: str) -> SmtpServer:
     Raises:
         ValueError: Says what is wrong, without the password.
     """
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:  # its own text may show the password
+        raise ValueError("is not an address, or its port is no number up to 65535") from None
     if url.scheme not in ("smtp", "smtps") or not url.hostname:
         raise ValueError("is not written like smtp://user:password@host:port or smtps://...")
     if url.path.strip("/") or url.query or url.fragment or bool(url.username) != bool(url.password):
-        raise ValueError("has more than a user name with its password, a host and a port")
-    try:
-        port = url.port
-    except ValueError:
-        raise ValueError("has a port that is none") from None
+        raise ValueError("has more or less than a user name with its password, a host and a port")
     tls = url.scheme == "smtps"
-    return SmtpServer(
-        url.hostname, port or (465 if tls else 587), tls, unquote(url.username or ""), unquote(url.password or "")
-    )
+    username, password = unquote(url.username or ""), unquote(url.password or "")
+    return SmtpServer(url.hostname, port or (465 if tls else 587), tls, username, password)
 
 
 def _parse_base_url(text: str) -> str:

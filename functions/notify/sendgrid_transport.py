@@ -4,12 +4,12 @@ import http.client
 from email.message import EmailMessage
 from typing import Any
 
-from mail_owner import Send
-from notify_settings import SendGridSettings
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
 from audiolift.errors import PermanentError, TransientError
+from mail_owner import Send
+from notify_settings import SendGridSettings
 
 #: For the connection and for the answer, in seconds. Giving up on one that took the mail would send it twice.
 TIMEOUT_S = 20.0

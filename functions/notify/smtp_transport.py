@@ -6,10 +6,9 @@ import ssl
 from collections.abc import Iterator
 from email.message import EmailMessage
 
+from audiolift.errors import PermanentError, TransientError
 from mail_owner import Send
 from notify_settings import SmtpServer
-
-from audiolift.errors import PermanentError, TransientError
 
 #: For each answer of the server, in seconds. Giving up on one that took the mail would send it twice.
 TIMEOUT_S = 20.0
