@@ -14,6 +14,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.exceptions import AMQPError
 
 from audiolift.settings import SettingsError
+from local.eventing.process import happens
 
 #: How many messages a consumer holds that it has not acked yet; the Broker's dispatcher has the same.
 PREFETCH = 100
@@ -106,9 +107,11 @@ class Session:
 
     async def close(self) -> None:
         """Ends the session; messages without an ack go back to their queues."""
-        with contextlib.suppress(AMQPError, TimeoutError):
+        with contextlib.suppress(AMQPError):
             self._connection.close()
-            await asyncio.wait_for(self.closed.wait(), _CLOSE_S)
+            if not await happens(self.closed, _CLOSE_S):
+                # The heartbeat will notice as well, but only after a minute.
+                self._end(self._connection, LostError("RabbitMQ does not answer"))
 
     def _open_channel(self, connection: AsyncioConnection) -> None:
         connection.channel(on_open_callback=self._configure)
@@ -191,23 +194,3 @@ async def sessions(where: pika.URLParameters, until: asyncio.Event) -> AsyncIter
                 await session.close()
         pause = _FIRST_PAUSE_S if time.monotonic() - started > _LONGEST_PAUSE_S else min(2 * pause, _LONGEST_PAUSE_S)
         await happens(until, pause)
-
-
-async def happens(event: asyncio.Event, within_s: float) -> bool:
-    """Waits for the event, and says whether it came within that many seconds."""
-    try:
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-async def first(*events: asyncio.Event) -> None:
-    """Waits until one of the events has come."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

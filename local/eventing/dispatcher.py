@@ -13,6 +13,7 @@ from local.eventing import amqp, process
 from local.eventing.amqp import Message, Session, UnconfirmedError
 from local.eventing.cloudevent import CloudEvent, InvalidEventError, check, from_amqp, to_amqp, with_defaults
 from local.eventing.delivery import Answer, Policy, Post, deliver, is_failure, poster
+from local.eventing.process import first, happens
 from local.eventing.spec import TriggerSpec
 from local.eventing.topology import dead_letter_queue_name, queue_name
 
@@ -50,12 +51,12 @@ class Dispatch:
     ingress_url: str
     post: Post
     session: Session
-    _ending: asyncio.Event = field(default_factory=asyncio.Event)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _ending: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        self._log = logging.getLogger(self.trigger.name)
         spec = self.trigger
+        self._log = logging.getLogger(spec.name)
         self._policy = Policy(
             retry=spec.retry, backoff=spec.backoff_policy, delay_s=spec.backoff_delay_s, timeout_s=spec.timeout_s
         )
@@ -65,7 +66,7 @@ class Dispatch:
         async with asyncio.TaskGroup() as group:
             for route in self._routes():
                 self._consume(route, group)
-            await amqp.first(self.session.closed, stop)
+            await first(self.session.closed, stop)
             self._ending.set()
             await self._finish(stop)
 
@@ -81,6 +82,8 @@ class Dispatch:
 
     def _consume(self, route: Route, group: asyncio.TaskGroup) -> None:
         def receive(message: Message) -> None:
+            if self._ending.is_set():
+                return
             task = group.create_task(self._handle(route, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -144,7 +147,7 @@ class Dispatch:
         return await deliver(event, url, self._policy, post=self.post, log=self._log, pause=self._pause)
 
     async def _pause(self, seconds: float) -> None:
-        if await amqp.happens(self._ending, seconds):
+        if await happens(self._ending, seconds):
             raise EndedError
 
 

@@ -11,6 +11,7 @@ from audiolift.settings import setting
 from local.eventing import amqp, process
 from local.eventing.amqp import Session, UnconfirmedError
 from local.eventing.cloudevent import CloudEvent, InvalidEventError, check, from_http, to_amqp
+from local.eventing.process import first, happens
 from local.eventing.topology import exchange_name
 
 _LOG = logging.getLogger("ingress")
@@ -92,7 +93,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await stop.wait()
         await site.stop()
         # aiohttp's own shutdown reads no more of a body that is still arriving.
-        await amqp.happens(ingress.idle, _GRACE_S)
+        await happens(ingress.idle, _GRACE_S)
         await runner.cleanup()
         done.set()
 
@@ -100,7 +101,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 async def _keep_connected(ingress: Ingress, where: URLParameters, until: asyncio.Event) -> None:
     async for session in amqp.sessions(where, until):
         ingress.session = session
-        await amqp.first(session.closed, until)
+        await first(session.closed, until)
         ingress.session = None
 
 

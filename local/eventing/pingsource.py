@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from audiolift.settings import SettingsError, setting
 from local.eventing import cron, process
-from local.eventing.amqp import happens
 from local.eventing.cloudevent import CloudEvent, with_defaults
 from local.eventing.delivery import NO_ANSWER, Policy, Post, deliver, poster
+from local.eventing.process import happens
 
 _LOG = logging.getLogger("ping")
 _POLICY = Policy(retry=5, delay_s=0.05)
@@ -27,16 +27,18 @@ class Settings:
     content_type: str = setting("the media type of the data.", default="")
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
+async def serve(
+    settings: Settings, stop: asyncio.Event, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
     """Sends until `stop`; a ping that is still under way then is broken off."""
     try:
         schedule = cron.parse(settings.schedule)
-        schedule.after(_now())
+        _LOG.info("next ping at %s", schedule.after(now()))
     except ValueError as error:
         raise SettingsError(f"SCHEDULE: {settings.schedule!r}: {error}") from None
     async with poster() as post, asyncio.TaskGroup() as group:
         running: set[asyncio.Task[None]] = set()
-        async for _ in ticks(schedule, stop=stop, now=_now):
+        async for _ in ticks(schedule, stop=stop, now=now):
             # A task of its own: a sink that hangs must not hold up the next ping.
             task = group.create_task(_ping(settings, post))
             running.add(task)
@@ -70,10 +72,6 @@ def _event(settings: Settings) -> CloudEvent:
 def _fails(status: int) -> bool:
     """What PingSource tries again: the Go SDK's own list, not the Broker's."""
     return status in (NO_ANSWER, 404, 413, 425, 429, 502, 503, 504)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How each process of the data plane starts and ends."""
+"""How each process of the data plane starts, waits and ends."""
 
 import asyncio
 import logging
@@ -35,3 +35,23 @@ async def _serve_until_signal(settings: T, serve: Callable[[T, asyncio.Event], A
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await serve(settings, stop)
+
+
+async def happens(event: asyncio.Event, within_s: float) -> bool:
+    """Waits for the event, and says whether it came within that many seconds."""
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Waits until one of the events has come."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
