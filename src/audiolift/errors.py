@@ -79,12 +79,13 @@ CODES: dict[str, Code] = {
     "video_encrypted": Code(422, "The video is encrypted (DRM), so its sound cannot be read."),
     "no_audio": Code(422, "The video has no sound."),
     "audio_empty": Code(422, "The sound track of the video has no sound in it."),
+    "audio_unsupported": Code(422, "The sound of the video is of a kind that we cannot read."),
     "audio_damaged": Code(422, "The sound track of the video is damaged and cannot be decoded."),
     "video_too_long": Code(422, "The video is longer than the {limit} that are accepted."),
     "track_not_found": Code(422, "The video has no sound track {track}. It has: {tracks}."),
     "start_after_end": Code(422, "The part asked for starts at {start} s, but the sound ends at {duration} s."),
     "audio_too_large": Code(422, "The audio would be larger than the {limit} bytes that are accepted."),
-    "conversion_timeout": Code(500, "The conversion took longer than is allowed."),
+    "conversion_timeout": Code(503, "The conversion took longer than is allowed."),
     "conversion_failed": Code(
         500, "The conversion failed on our side, even after several tries. Please send the video again."
     ),

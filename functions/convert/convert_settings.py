@@ -1,0 +1,21 @@
+"""The settings of convert."""
+
+from dataclasses import dataclass
+
+from audiolift.settings import setting
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """What convert reads from its environment; the defaults suit knative/convert.yaml."""
+
+    mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True)
+    k_sink: str = setting("Where the broker takes events; the SinkBinding sets it.")
+    max_duration_s: int = setting("The longest sound that is converted, in seconds.", default=21600, at_least=1)
+    max_audio_bytes: int = setting("The largest MP3 that is made, in bytes.", default=1024 * MIB, at_least=MIB)
+    deadline_s: float = setting("How long one delivery of an event may take, in seconds.", default=540, at_least=1)
+    lease_s: float = setting("After how many silent seconds another worker takes a job over.", default=15, at_least=3)
+    max_attempts: int = setting("How often the conversion of a job is begun.", default=10, at_least=1)
+    ffmpeg_memory_bytes: int = setting("The most memory that ffmpeg may use.", default=384 * MIB, at_least=128 * MIB)

@@ -1,0 +1,147 @@
+"""Runs ffmpeg as a child that cannot outlive its deadline, its limits or this process.
+
+Its input is hostile, so the kernel holds it: no new privileges, bounded memory, processor time and file size, no core
+dump, and SIGKILL when the thread that started it ends, however that comes about (setpriv and prlimit of util-linux).
+"""
+
+import functools
+import importlib.util
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from audiolift.errors import TransientError
+
+#: Is told about once a second how many seconds of output there are; raises to end the run.
+Tick = Callable[[float], None]
+
+TICK_S = 1.0
+#: The end of what ffmpeg says is kept; a broken video can make it say a line per packet.
+LOG_BYTES = 1024 * 1024
+# Threads have their stacks in the memory that is limited: 8 MiB each by default, of which they touch a few KiB.
+STACK_BYTES = 1024 * 1024
+OPEN_FILES = 64
+
+_REACHED = re.compile(rb"out_time_us=(\d+)\n")
+_PIPE_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one run.
+
+    Attributes:
+        deadline: When it must have ended, on the clock of `time.monotonic`.
+        memory_bytes: Private memory.
+        file_bytes: The largest file it may write; more ends it with SIGXFSZ.
+    """
+
+    deadline: float
+    memory_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its exit status (negative for a signal), the end of its log, seconds of output."""
+
+    status: int
+    log: str
+    reached_s: float
+
+
+def run(arguments: Sequence[str], *, limits: Limits, tick: Tick, pass_fds: Sequence[int] = ()) -> Outcome:
+    """Runs ffmpeg to its end; whatever is raised here or in `tick`, nothing of it is left running.
+
+    Args:
+        arguments: All but the banner and the standard input.
+        limits: Its bounds.
+        tick: Is called from time to time.
+        pass_fds: Open files that it inherits.
+
+    Raises:
+        TransientError: `conversion_timeout`, at the deadline.
+    """
+    process = subprocess.Popen(
+        [*_confinement(limits), executable(), "-hide_banner", "-nostdin", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # The log is parsed, and a proxy of the environment must not come between ffmpeg and the reader.
+        env={"PATH": os.defpath, "LC_ALL": "C"},
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            return _follow(process, limits.deadline, tick)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@functools.cache
+def executable() -> str:
+    """The binary in imageio-ffmpeg, found without the import (0.08 s) and its trial run.
+
+    Raises:
+        FileNotFoundError: imageio-ffmpeg is not installed, or has no binary for this platform.
+    """
+    spec = importlib.util.find_spec("imageio_ffmpeg")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for binary in Path(folder).glob("binaries/ffmpeg-*"):
+            return str(binary)
+    raise FileNotFoundError("imageio-ffmpeg has no ffmpeg for this platform")
+
+
+def _confinement(limits: Limits) -> tuple[str, ...]:
+    # ffmpeg is two threads' work at most; a video that keeps it busy without output hits the wall deadline first.
+    cpu_s = max(1, 2 * round(limits.deadline - time.monotonic()))
+    return (
+        "setpriv", "--pdeathsig", "KILL", "--no-new-privs",
+        "prlimit", f"--cpu={cpu_s}", f"--data={limits.memory_bytes}", f"--stack={STACK_BYTES}",
+        f"--fsize={limits.file_bytes}", f"--nofile={OPEN_FILES}", "--core=0", "--",
+    )  # fmt: skip
+
+
+def _follow(process: subprocess.Popen[bytes], deadline: float, tick: Tick) -> Outcome:
+    log, progress = bytearray(), bytearray()
+    with selectors.DefaultSelector() as pipes:
+        for pipe, kept in ((process.stderr, log), (process.stdout, progress)):
+            assert pipe is not None  # noqa: S101  # both were asked for
+            pipes.register(pipe, selectors.EVENT_READ, kept)
+        for _ in _every(TICK_S, pipes):
+            if time.monotonic() > deadline:
+                raise TransientError("conversion_timeout", cause=_tail(log))
+            tick(_reached_s(progress))
+    return Outcome(process.wait(), log.decode(errors="replace"), _reached_s(progress))
+
+
+def _every(seconds: float, pipes: selectors.BaseSelector) -> Iterator[None]:
+    """Keeps the ends of what the pipes bring until all are closed, and yields from time to time meanwhile."""
+    due = time.monotonic() + seconds
+    while pipes.get_map():
+        for key, _ in pipes.select(max(0.0, due - time.monotonic())):
+            data = os.read(key.fd, _PIPE_BYTES)
+            if not data:
+                pipes.unregister(key.fileobj)
+            key.data.extend(data)
+            del key.data[:-LOG_BYTES]
+        if time.monotonic() >= due:
+            yield
+            due = time.monotonic() + seconds
+
+
+def _reached_s(progress: bytearray) -> float:
+    reached = _REACHED.findall(progress[-_PIPE_BYTES:])
+    return int(reached[-1]) / 1_000_000 if reached else 0.0
+
+
+def _tail(log: bytearray) -> str:
+    return log[-1000:].decode(errors="replace")
