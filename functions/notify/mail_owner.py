@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 #: `PermanentError` (`mail_refused`): it never will. `TransientError`: it did not this time.
 Send = Callable[[EmailMessage], None]
 
-#: Seconds that a worker has for its mail before another one may send it: longer than any transport takes.
+#: Seconds that a worker has for its mail before another one may send it. A transport takes less, short of a server that
+#: answers each command in the last of its TIMEOUT_S seconds.
 LEASE_S = 120.0
 
 
