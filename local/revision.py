@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from local.kinds.serving import Service
-from local.processes import StartError
+from local.processes import Process, StartError
 from local.replica import Replica
 
 _LOG = logging.getLogger(__name__)
@@ -48,6 +48,11 @@ class Revision:
     def replicas(self) -> int:
         """How many are ready."""
         return len(self._replicas)
+
+    @property
+    def processes(self) -> list[Process]:
+        """Those of the ready replicas."""
+        return [replica.process for replica in self._replicas]
 
     @property
     def starting(self) -> int:

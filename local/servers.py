@@ -35,7 +35,7 @@ def mongod(directory: Path, port: int) -> Program:
     data.mkdir(parents=True, exist_ok=True)
     options = ("--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "1", "--quiet")
     command = (str(binary), "--dbpath", str(data), "--port", str(port), *options)
-    return Program(name="mongod", command=command, directory=directory, ready=_listens(port))
+    return Program(name="mongod", command=command, directory=directory, ready=listens(port))
 
 
 def mariadb(directory: Path, port: int) -> Program:
@@ -58,7 +58,7 @@ def mariadb(directory: Path, port: int) -> Program:
         f"--init-file={initial}",
         *user,
     )
-    return Program(name="mariadb", command=command, directory=directory, ready=_listens(port, greets=True))
+    return Program(name="mariadb", command=command, directory=directory, ready=listens(port, greets=True))
 
 
 def _install_mariadb(directory: Path, user: tuple[str, ...]) -> None:
@@ -75,7 +75,7 @@ def _install_mariadb(directory: Path, user: tuple[str, ...]) -> None:
 def epmd(directory: Path, port: int) -> Program:
     """Erlang's name server, on a port of its own so that RabbitMQ starts none that outlives it."""
     command = ("epmd", "-port", str(port), "-address", "127.0.0.1")
-    return Program(name="epmd", command=command, directory=directory, ready=_listens(port))
+    return Program(name="epmd", command=command, directory=directory, ready=listens(port))
 
 
 def rabbitmq(directory: Path, port: int, *, distribution_port: int, epmd_port: int) -> Program:
@@ -98,7 +98,7 @@ def rabbitmq(directory: Path, port: int, *, distribution_port: int, epmd_port: i
         "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
     }
-    ready = _listens(port, hello=b"AMQP\x00\x00\x09\x01", greets=True)
+    ready = listens(port, hello=b"AMQP\x00\x00\x09\x01", greets=True)
     command = (_RABBITMQ_SERVER,)
     return Program(name="rabbitmq", command=command, directory=directory, environment=environment, ready=ready)
 
@@ -107,7 +107,7 @@ def smtp_catcher(directory: Path, port: int) -> Program:
     """An SMTP server that keeps every mail as a file in `directory`/mails and sends none."""
     command = (sys.executable, "-m", "local.smtp_catcher")
     environment = {"PORT": str(port), "MAIL_DIRECTORY": str(directory / "mails"), "PYTHONPATH": str(_REPOSITORY)}
-    ready = _listens(port, greets=True)
+    ready = listens(port, greets=True)
     return Program(name="smtp", command=command, directory=directory, environment=environment, ready=ready)
 
 
@@ -131,7 +131,8 @@ def smtp_url(port: int) -> str:
     return f"smtp://127.0.0.1:{port}"
 
 
-def _listens(port: int, *, hello: bytes = b"", greets: bool = False) -> Callable[[], Awaitable[bool]]:
+def listens(port: int, *, hello: bytes = b"", greets: bool = False) -> Callable[[], Awaitable[bool]]:
+    """A probe that connects to the port, says `hello`, and may wait for a first byte of an answer."""
     return functools.partial(_answers, port, hello, greets)
 
 

@@ -1,0 +1,50 @@
+# Every target that works on the platform prepares the clone first, which takes no time once that is done.
+python := PYTHONPATH=src .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down run status logs test check format lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what this clone needs: Debian packages, Python environments
+	@local/setup
+
+demo: setup ## start the platform and convert a video from upload to MP3 and mail
+	@$(python) -m local demo
+
+up: setup ## start the platform in the background
+	@$(python) -m local up
+
+down: ## end the platform
+	@if [ -x .venv/bin/python ]; then $(python) -m local down; fi
+
+run: setup ## run the platform in the foreground, until Ctrl-C
+	@$(python) -m local run
+
+status: setup ## show services, replicas, queues and jobs
+	@$(python) -m local status
+
+logs: setup ## follow all logs
+	@$(python) -m local logs
+
+test: setup check ## check, then run all tests on real servers
+	.venv/bin/python -m pytest
+
+check: setup ## lint, layout and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+format: setup ## lay out the code
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+lock: setup ## pin the newest versions of all requirements, with hashes
+	@for name in dev local auth upload convert notify media; do \
+		if [ $$name != dev ]; then constraint="--constraint requirements/dev.txt"; fi; \
+		if [ $$name = media ]; then constraint=; fi; \
+		UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
+			--no-emit-index-url --no-annotate --python-version 3.11 $$constraint \
+			requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done

@@ -1,0 +1,110 @@
+"""What the Makefile's targets do with the platform of this clone."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from local import follow, status, wiring
+from local.processes import MARKER, lock, sweep
+from local.supervisor import Addresses, manifests
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / ".local"
+#: Held by the supervisor as long as it lives.
+LOCK = HOME / "supervisor.lock"
+PID = HOME / "supervisor.pid"
+#: What the supervisor says last to who started it.
+READY = "Ready."
+# Longer than all that stops one after another, 30 s each: eventing, replicas, servers.
+_STOP_S = 100.0
+
+
+def is_up() -> bool:
+    """Whether a supervisor lives."""
+    held = lock(LOCK)
+    if held:
+        held.close()
+    return held is None
+
+
+def up() -> int:
+    """Start the platform in the background; returns once it is ready."""
+    if is_up():
+        print("Audiolift is up already.")
+        print_addresses(Addresses.read(HOME))
+        return 0
+    HOME.mkdir(exist_ok=True)
+    output = HOME / "supervisor.out"
+    reading, writing = os.pipe()
+    with output.open("wb") as file:
+        supervisor = subprocess.Popen(
+            (sys.executable, "-m", "local", "supervise", str(writing)),
+            cwd=ROOT,
+            env={**os.environ, MARKER: str(HOME)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+    os.close(writing)
+    line = ""
+    with os.fdopen(reading) as reports:
+        for line in reports:
+            print(line, end="", flush=True)
+    if line.strip() != READY:
+        print(output.read_text(), end="", file=sys.stderr)
+        return supervisor.wait() or 1
+    print_addresses(Addresses.read(HOME))
+    return 0
+
+
+def down() -> int:
+    """End the platform and whatever it may have left."""
+    if is_up():
+        print("Stopping.", flush=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(PID.read_text()), signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_S
+        while is_up() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    left = sweep(HOME)
+    shutil.rmtree(HOME / "scratch", ignore_errors=True)
+    print(f"Audiolift is down.{f' {left} processes were left and have been ended.' if left else ''}")
+    return 0
+
+
+def show_status() -> int:
+    """Show services with their replicas, processes, waiting events and jobs."""
+    if not is_up():
+        print("Audiolift is down. `make up` starts it.")
+        return 1
+    addresses = Addresses.read(HOME)
+    found = status.ask(addresses.control_url)
+    triggers = wiring.trigger_specs(manifests(ROOT, HOME), json.loads((HOME / "ports.json").read_text()))
+    print_addresses(addresses)
+    print(status.table("Services", found["services"]))
+    print(status.table("Processes (pid)", found["processes"]))
+    print(status.table("Events in queues", status.depths(addresses.rabbitmq_url, triggers)))
+    print(status.table("Jobs", status.jobs(addresses.mongodb_uri)))
+    return 0
+
+
+def show_logs() -> int:
+    """Follow all logs until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        follow.follow(HOME / "logs")
+    return 0
+
+
+def print_addresses(addresses: Addresses) -> None:
+    """Tells a person where to go."""
+    print(f"  API    {addresses.public_url}")
+    print(f"  mails  {addresses.public_url}/mail")
+    print(f"  logs   {HOME / 'logs'}", flush=True)
