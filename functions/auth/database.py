@@ -157,7 +157,8 @@ def _options(server: Server) -> dict[str, object]:
         "connection_timeout": TIMEOUT_S,
         "read_timeout": TIMEOUT_S,
         "write_timeout": TIMEOUT_S,
-        # The default's locks on gaps would make logins of different people wait for each other, or deadlock.
+        # Who waited for a lock must see what its holder wrote; and the default's locks on the gaps between rows would
+        # make people wait for each other who have nothing to do with one another.
         "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     }
 

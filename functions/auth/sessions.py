@@ -29,8 +29,7 @@ _CLEANED = 10
 def begin(user: User, *, database: Database, valid_s: int) -> str:
     """Begins a session that ends `valid_s` seconds after its last refresh; returns its first refresh token."""
     session, token = uuid.uuid4().hex, _encoded(secrets.token_bytes(32))
-    with database.transaction() as cursor:
-        cursor.execute("DELETE FROM sessions WHERE expires_at <= UTC_TIMESTAMP(6) LIMIT %s", (_CLEANED,))
+    _clean(database=database)
     with database.transaction() as cursor:
         cursor.execute(
             "INSERT INTO sessions (id, user_id, seed, created_at, expires_at)"
@@ -75,6 +74,16 @@ def end(token: str, *, database: Database) -> None:
             "DELETE FROM sessions WHERE id = (SELECT session_id FROM refresh_tokens WHERE digest = %s)",
             (_digest(token),),
         )
+
+
+def _clean(*, database: Database) -> None:
+    with database.transaction() as cursor:
+        # Waits for nobody, and so is no part of a deadlock.
+        cursor.execute(
+            "SELECT id FROM sessions WHERE expires_at <= UTC_TIMESTAMP(6) LIMIT %s FOR UPDATE SKIP LOCKED", (_CLEANED,)
+        )
+        for row in cursor.fetchall():
+            cursor.execute("DELETE FROM sessions WHERE id = %s", row)
 
 
 def _locked_session(token: str, *, cursor: Cursor) -> tuple[str, str, User]:

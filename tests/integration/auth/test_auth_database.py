@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 import database as database_module
+import schema
 from audiolift.errors import TransientError
 from database import Database, Server, parse_server
 from local import servers
@@ -23,7 +25,9 @@ from local.processes import Process, Program, start
 from schema import MIGRATIONS
 from tests.auth_helpers import KEYS, PASSWORD, connect, in_parallel
 from tests.functions import running
+from tests.waiting import until
 
+_numbers = itertools.count(1)
 NUMBERS = list(range(1, len(MIGRATIONS) + 1))
 
 
@@ -38,7 +42,7 @@ def root(mariadb: str) -> Iterator[Any]:
 def server(mariadb: str, root: Any) -> Iterator[Server]:
     """Where there is no database yet."""
     _, _, address = mariadb.rpartition("@")
-    found = parse_server(f"mysql://root@{address.partition('/')[0]}/auth_new")
+    found = parse_server(f"mysql://root@{address.partition('/')[0]}/auth_{next(_numbers)}")
     yield found
     root.execute(f"DROP DATABASE IF EXISTS {found.database}")
 
@@ -52,6 +56,17 @@ def migrations(database: Database) -> list[int]:
 def test_a_new_database_is_made_and_migrated_once_by_whoever_is_first(server: Server) -> None:
     assert in_parallel(6, lambda: migrations(Database(server, threads=1))) == [NUMBERS] * 6
     assert migrations(Database(server, threads=1)) == NUMBERS
+
+
+def test_while_another_process_migrates_the_database_is_unavailable(
+    server: Server, root: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "LOCK_WAIT_S", 0)
+    database = Database(server, threads=1)
+    root.execute("SELECT GET_LOCK(%s, 0)", (f"audiolift.{server.database}",))
+    assert failure(database).code == "unavailable"
+    root.execute("SELECT RELEASE_LOCK(%s)", (f"audiolift.{server.database}",))
+    assert migrations(database) == NUMBERS
 
 
 def test_a_migration_whose_record_was_lost_can_run_again(server: Server) -> None:
@@ -109,10 +124,14 @@ def test_more_transactions_than_connections_are_unavailable(server: Server) -> N
 def test_connections_that_the_server_closed_cause_no_error(server: Server, root: Any) -> None:
     database = Database(server, threads=4)
     assert migrations(database) == NUMBERS
-    root.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (server.database,))
-    connections = [number for (number,) in root.fetchall()]
-    assert len(connections) == 4
-    for number in connections:
+
+    def connections() -> list[int]:
+        root.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (server.database,))
+        return [number for (number,) in root.fetchall()]
+
+    # The connection that migrated is not one of the pool's.
+    until(lambda: len(connections()) == 4)
+    for number in connections():
         root.execute(f"KILL {number}")
     for _ in range(4):
         assert migrations(database) == NUMBERS
@@ -183,8 +202,10 @@ def test_a_server_that_hangs_is_unavailable_after_a_while(own: OwnServer, monkey
     database = Database(parse_server(own.url), threads=4)
     assert migrations(database) == NUMBERS
     with own.frozen():
-        for failed in in_parallel(4, lambda: failure(database)):
-            assert (failed.code, failed.retry_after) == ("unavailable", 1)
+        failures = in_parallel(4, lambda: failure(database))
+    assert {(failed.code, failed.retry_after) for failed in failures} == {("unavailable", 1)}
+    # They do not wait for one another's timeouts in a row.
+    assert any("others are waiting" in failed.cause for failed in failures)
     assert in_parallel(4, lambda: migrations(database)) == [NUMBERS] * 4
 
 

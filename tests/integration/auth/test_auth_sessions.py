@@ -5,6 +5,9 @@ import hashlib
 import httpx
 import pytest
 
+import sessions
+from accounts import User
+from database import Database, parse_server
 from tests.auth_helpers import Account, Sql, in_parallel, post_json, problem
 
 
@@ -114,6 +117,19 @@ def test_refreshes_and_a_logout_at_once_do_not_get_in_each_others_way(http: http
     answers = in_parallel(8, lambda: http.post(next(calls), json={"refresh_token": token}))
     assert {answer.status_code for answer in answers} <= {200, 204, 401}
     assert refusal(http, token) == "refresh_token_invalid"
+
+
+def test_sessions_that_begin_end_and_expire_at_once_do_not_deadlock(mysql_url: str, account: Account) -> None:
+    database, user = Database(parse_server(mysql_url), threads=8), User(account.id, account.email)
+
+    def lives() -> None:
+        for _ in range(20):
+            sessions.begin(user, database=database, valid_s=0)
+            token = sessions.begin(user, database=database, valid_s=900)
+            _, second = sessions.refresh(token, database=database, valid_s=900)
+            sessions.end(second, database=database)
+
+    in_parallel(8, lives)
 
 
 def test_the_database_has_no_token_in_it(http: httpx.Client, token: str, sql: Sql) -> None:
