@@ -93,12 +93,13 @@ class Session:
             self._confirms.pop(tag, None)
 
     def consume(self, queue: str, receive: Callable[[Message], None]) -> None:
-        """Has every message of the queue passed to `receive`; a queue that does not exist ends the session."""
+        """Has every message of the queue passed to `receive`; a queue that is not there, or goes, ends the session."""
 
         def on_message(_channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
             receive(Message(method.delivery_tag, properties, body))
 
-        self._channel.basic_consume(queue, on_message)
+        with contextlib.suppress(AMQPError):
+            self._channel.basic_consume(queue, on_message)
 
     def ack(self, message: Message) -> None:
         """Removes the message from its queue; on a session that has ended it stays, and is delivered again."""

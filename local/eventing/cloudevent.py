@@ -25,8 +25,8 @@ _CONTEXT = ("specversion", "id", "source", "type", *_OPTIONAL)
 # What Go's zero time looks like, and so what the Broker's messages hold where an event has no time.
 _NO_TIME = "0001-01-01T00:00:00Z"
 
-_EXTENSION = re.compile(r"[a-z0-9]+", re.IGNORECASE)
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_EXTENSION = re.compile(r"[A-Za-z0-9]+")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+(/[\w!#$%&'*+.^`|~-]+)?\s*(;.*)?", re.ASCII)
 _NO_URI = re.compile(r"[\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})|^:")
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -171,7 +171,7 @@ def _parse(body: bytes) -> tuple[dict[str, Any], bytes]:
         return members, source.get("data", "").encode()
     if not isinstance(data, str | None):
         raise InvalidEventError("its data is not a string, which data of that type must be")
-    return members, (data or "").encode()
+    return members, (data or "").encode(errors="replace")
 
 
 def _members(text: str) -> Iterator[tuple[str, Any, str]]:
@@ -213,8 +213,8 @@ def _attributes(members: Mapping[str, Any]) -> dict[str, Value]:
         if name in _CONTEXT:
             if text := _context(name, value):
                 attributes[name] = text
-        elif not _EXTENSION.fullmatch(name):
-            raise InvalidEventError(f"the name {name!r} is not letters and digits")
+        elif not _EXTENSION.fullmatch(name) or name.lower() in _CONTEXT:
+            raise InvalidEventError(f"an extension cannot have the name {name!r}")
         elif value is not None:
             attributes[name.lower()] = _extension(name, value)
     return attributes

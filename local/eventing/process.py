@@ -32,8 +32,13 @@ def run(kind: type[T], serve: Callable[[T, asyncio.Event], Awaitable[None]]) -> 
 
 async def _serve_until_signal(settings: T, serve: Callable[[T, asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
+
+    def end() -> None:
+        logging.info("ending")
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     await serve(settings, stop)
 
 
