@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from local import commands, foreground
+from local import commands, demo, foreground
 
 _COMMANDS = {
     "up": commands.up,
@@ -11,6 +11,7 @@ _COMMANDS = {
     "run": foreground.run,
     "status": commands.show_status,
     "logs": commands.show_logs,
+    "demo": demo.demo,
 }
 
 

@@ -15,7 +15,8 @@ from local.processes import MARKER, lock, sweep
 from local.supervisor import Addresses, manifests
 
 ROOT = Path(__file__).resolve().parents[1]
-HOME = ROOT / ".local"
+#: Ports, data and logs. Tests name another directory, to have a platform of their own.
+HOME = Path(os.environ.get("AUDIOLIFT_STATE") or ROOT / ".local").resolve()
 #: Held by the supervisor as long as it lives.
 LOCK = HOME / "supervisor.lock"
 PID = HOME / "supervisor.pid"
@@ -39,7 +40,7 @@ def up() -> int:
         print("Audiolift is up already.")
         print_addresses(Addresses.read(HOME))
         return 0
-    HOME.mkdir(exist_ok=True)
+    HOME.mkdir(parents=True, exist_ok=True)
     output = HOME / "supervisor.out"
     reading, writing = os.pipe()
     with output.open("wb") as file:
@@ -67,7 +68,7 @@ def up() -> int:
 
 def down() -> int:
     """End the platform and whatever it may have left."""
-    if is_up():
+    if was_up := is_up():
         print("Stopping.", flush=True)
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(PID.read_text()), signal.SIGTERM)
@@ -76,7 +77,9 @@ def down() -> int:
             time.sleep(0.1)
     left = sweep(HOME)
     shutil.rmtree(HOME / "scratch", ignore_errors=True)
-    print(f"Audiolift is down.{f' {left} processes were left and have been ended.' if left else ''}")
+    if left and not was_up:
+        print(f"An earlier run had left {left} processes.")
+    print("Audiolift is down.")
     return 0
 
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,13 +174,13 @@ def sweep(home: Path, *, grace: float = GRACE_S) -> int:
     """Ends every process that carries `home` as its marker, and all their descendants; returns how many there were."""
     marked = [process for process in psutil.process_iter() if _marker(process) == str(home)]
     left = {process for parent in marked for process in (parent, *_descendants(parent))} - {psutil.Process()}
-    for signal_process in (psutil.Process.terminate, psutil.Process.kill):
+    for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
-                signal_process(process)
-        _, alive = psutil.wait_procs(left, timeout=grace)
-        if not alive:
-            break
+                end(process)
+        deadline = time.monotonic() + grace
+        while any(map(_alive, left)) and time.monotonic() < deadline:
+            time.sleep(0.05)
     return len(left)
 
 
@@ -188,6 +189,14 @@ def _marker(process: psutil.Process) -> str | None:
         return process.environ().get(MARKER)
     except (psutil.Error, OSError):
         return None
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Whether it runs; where nobody waits for orphans, they stay zombies."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

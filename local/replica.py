@@ -22,8 +22,8 @@ class Site:
     """Where things are on this machine.
 
     Attributes:
-        root: The clone, with functions/ and src/.
-        home: Its .local: venvs/, logs/ and scratch directories; the marker of all processes.
+        root: The clone, with functions/, src/ and .local/venvs/.
+        home: Where logs and scratch directories go; the marker of all processes.
         services: The loopback port of each Service, which stands for its cluster address.
         sinks: The address of each Service's sink, for K_SINK.
     """
@@ -87,7 +87,7 @@ async def launch(service: Service, slot: int, *, manifests: Manifests, site: Sit
 
 def environment(service: Service, port: int, scratch: Path, *, manifests: Manifests, site: Site) -> dict[str, str]:
     """What a replica's process gets, and nothing else but LANG and the marker."""
-    own = site.home / "venvs" / service.container.function / "bin"
+    own = site.root / ".local/venvs" / service.container.function / "bin"
     found = {
         "PATH": os.pathsep.join([str(own), os.environ["PATH"]]),
         "HOME": str(scratch),
@@ -95,6 +95,8 @@ def environment(service: Service, port: int, scratch: Path, *, manifests: Manife
         # What a function prints is in its log at once.
         "PYTHONUNBUFFERED": "1",
         "PORT": str(port),
+        # Nobody but this machine; a function listens everywhere where this is not set.
+        "HOST": "127.0.0.1",
         "K_SERVICE": service.name,
         "K_CONFIGURATION": service.name,
         "K_REVISION": f"{service.name}-00001",

@@ -22,6 +22,7 @@ _RABBITMQ_CONF = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 log.console = true
 log.file = false
+log.connection.level = warning
 raft.wal_max_size_bytes = 67108864
 """
 _DATABASE = "auth"
@@ -89,6 +90,7 @@ def rabbitmq(directory: Path, port: int, *, distribution_port: int, epmd_port: i
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_CRASH_DUMP_SECONDS": "0",
+        "RABBITMQ_LOG": "-color",
         "RABBITMQ_NODENAME": "audiolift@localhost",
         "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_DIST_PORT": str(distribution_port),

@@ -13,6 +13,7 @@ import pytest
 from local import media, servers
 from local.ports import free_port
 from local.processes import Process, Program, lock, start, sweep
+from tests.platform_process import Platform
 
 # The same examples in every run, and no verdict from how fast the machine is.
 hypothesis.settings.register_profile("audiolift", derandomize=True, deadline=None)
@@ -38,7 +39,8 @@ def home() -> Iterator[Path]:
 
 def _end(run: Path) -> None:
     if owner := lock(run / "lock"):
-        sweep(run)
+        for marker in (run, *run.glob("platform*")):
+            sweep(marker)
         shutil.rmtree(run)
         owner.close()
 
@@ -84,6 +86,17 @@ def smtp(home: Path) -> Iterator[tuple[str, Path]]:
     port = free_port()
     with _running(servers.smtp_catcher(home / "smtp", port), home):
         yield servers.smtp_url(port), home / "smtp/mails"
+
+
+@pytest.fixture(scope="session")
+def platform(home: Path) -> Iterator[Platform]:
+    """The whole platform, with its own servers and ports beside those of `make up`."""
+    up = Platform(home / "platform")
+    up.command("up")
+    try:
+        yield up
+    finally:
+        up.command("down")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A gateway in the test's own event loop, in front of the functions in tests/integration/gateway_root."""
+"""A gateway in the test's own event loop, in front of the functions in tests/integration/gateway_functions."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from local.replica import Site, launch
 from local.revision import Revision
 from local.routing import Router, Target
 
-ROOT = Path(__file__).parent / "integration/gateway_root"
+FUNCTIONS = Path(__file__).parent / "integration/gateway_functions"
 DEADLINE_S = 20
 
 
@@ -96,10 +96,12 @@ async def running(directory: Path, found: Manifests, *, window: float = 60) -> A
     """The gateway, until the block ends; `window` may be shorter than Knative allows."""
     (service,) = found.of(Service)
     home = directory / "home"
-    (home / "venvs").mkdir(parents=True)
-    (home / "venvs" / service.container.function).symlink_to(sys.prefix)
+    root = directory / "root"
+    (root / ".local/venvs").mkdir(parents=True)
+    (root / ".local/venvs" / service.container.function).symlink_to(sys.prefix)
+    (root / "functions").symlink_to(FUNCTIONS)
     inside, port = free_port(), free_port()
-    site = Site(root=ROOT, home=home, services={service.name: inside})
+    site = Site(root=root, home=home, services={service.name: inside})
     service = _with_window(service, window)
     revision = Revision(service, functools.partial(launch, service, manifests=found, site=site))
     gateway = Gateway({service.name: revision})

@@ -1,0 +1,81 @@
+"""The platform as a person runs it: by its commands, in processes of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local import status
+from local.processes import MARKER
+from local.supervisor import Addresses
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A platform of this clone with a directory of its own for ports, data and logs.
+
+    Attributes:
+        home: That directory.
+    """
+
+    home: Path
+
+    @property
+    def url(self) -> str:
+        """The public address."""
+        return Addresses.read(self.home).public_url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands are called with."""
+        return {**os.environ, "AUDIOLIFT_STATE": str(self.home), "PYTHONPATH": str(ROOT / "src")}
+
+    def command(self, name: str) -> str:
+        """What `python -m local NAME` prints.
+
+        Raises:
+            AssertionError: With that, where it fails.
+        """
+        done = self.run(name, self.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run(self, name: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end."""
+        return subprocess.run(
+            self.arguments(name), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def arguments(self, name: str) -> tuple[str, ...]:
+        """The command line of a command."""
+        return (sys.executable, "-m", "local", name)
+
+    def status(self) -> dict[str, Any]:
+        """Services and processes as they are now."""
+        return status.ask(Addresses.read(self.home).control_url)
+
+    def pid(self, name: str) -> int | None:
+        """The process of this name, as its log has it: `rabbitmq`, `convert-0`, `trigger-convert`."""
+        pids: dict[str, int] = self.status()["processes"]
+        return pids.get(name)
+
+    def log(self, name: str) -> str:
+        """What the process of this name has logged."""
+        return (self.home / "logs" / f"{name}.log").read_text()
+
+    def left(self) -> list[str]:
+        """The command lines of all processes that belong to it."""
+        return [" ".join(process.cmdline()) for process in psutil.process_iter() if self._owns(process)]
+
+    def _owns(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get(MARKER) == str(self.home)
+        except psutil.Error:
+            return False
