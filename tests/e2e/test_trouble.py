@@ -1,0 +1,138 @@
+"""Outages, kills, repeats: nothing is lost, and nothing happens twice."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.e2e.conftest import Platform
+from tests.e2e.person import Person, settled
+from tests.videos import Videos
+from tests.waiting import until
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A process and its children that do nothing."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()
+
+
+def deliver(platform: Platform, type_: str, job: str, data: dict[str, Any]) -> None:
+    """Sends an event through the broker, as the functions do."""
+    attributes = {"specversion": "1.0", "id": f"{job}.again", "source": "/tests", "type": type_, "subject": job}
+    headers = {f"ce-{name}": value for name, value in attributes.items()}
+    assert httpx.post(platform.ingress, json={"job": job} | data, headers=headers).status_code == 202
+
+
+def test_an_upload_is_taken_while_the_broker_is_down(platform: Platform, person: Person, videos: Videos) -> None:
+    (rabbitmq,) = platform.pids("rabbitmq")
+    with frozen(rabbitmq):
+        job = person.send(videos["index-last.mp4"])
+        assert person.job(job)["state"] == "uploaded"
+    assert person.ended(job, 180)["state"] == "notified"
+    assert len(person.mails()) == 1
+
+
+def test_an_upload_is_taken_while_the_broker_is_killed(platform: Platform, person: Person, videos: Videos) -> None:
+    (rabbitmq,) = platform.pids("rabbitmq")
+    before = len(person.mails())
+    for process in [*psutil.Process(rabbitmq).children(recursive=True), psutil.Process(rabbitmq)]:
+        process.kill()
+    job = person.send(videos["index-last.mp4"])
+    assert person.job(job)["state"] == "uploaded"
+    assert person.ended(job, 180)["state"] == "notified"
+    assert len(person.mails()) == before + 1
+
+
+def test_a_killed_conversion_ends_well(platform: Platform, videos: Videos) -> None:
+    someone = Person(platform.url)
+    job = someone.send(videos["long.mp4"])
+    until(lambda: 0 < someone.job(job)["progress"]["percent"] < 90, 60)
+    for pid in platform.pids("convert"):
+        os.kill(pid, signal.SIGKILL)
+        for child in _children(pid):
+            child.kill()
+    ended = someone.ended(job, 180)
+    assert ended["state"] == "notified"
+    assert ended["audio"]["id"] != f"{job}.1", "the first attempt cannot have made it"
+    assert ended["audio"]["duration_s"] > 890
+    assert len(someone.audio(job)) == ended["audio"]["size"]
+    settled()
+    assert len(someone.mails()) == 1
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def test_an_event_that_comes_twice_changes_nothing(platform: Platform, videos: Videos) -> None:
+    someone = Person(platform.url)
+    job = someone.send(videos["index-last.mp4"])
+    ended = someone.ended(job)
+    video = {"file_id": job, "name": "index-last.mp4", "size": ended["video"]["size"], "options": {}}
+    audio = {"file_id": ended["audio"]["id"], "size": ended["audio"]["size"], "duration_s": 6.0}
+    for _ in range(2):
+        deliver(platform, "dev.audiolift.video.uploaded.v1", job, video)
+        deliver(platform, "dev.audiolift.audio.converted.v1", job, audio)
+    _drained(platform)
+    assert someone.job(job) == ended
+    assert len(someone.mails()) == 1
+
+
+def test_an_event_that_comes_after_its_job_was_deleted_does_nothing(platform: Platform, videos: Videos) -> None:
+    someone = Person(platform.url)
+    job = someone.send(videos["index-last.mp4"])
+    ended = someone.ended(job)
+    assert someone.http.delete(f"/jobs/{job}").status_code == 204
+    video = {"file_id": job, "name": "index-last.mp4", "size": ended["video"]["size"], "options": {}}
+    for gone in (job, "0" * 24):
+        deliver(platform, "dev.audiolift.video.uploaded.v1", gone, video)
+        deliver(platform, "dev.audiolift.conversion.failed.v1", gone, {"code": "no_audio", "message": "No sound."})
+    _drained(platform)
+    assert someone.http.get(f"/jobs/{job}").status_code == 404
+    assert someone.http.get(f"/jobs/{job}/audio").status_code == 404
+    assert len(someone.mails()) == 1
+
+
+def test_a_job_deleted_while_it_converts_leaves_nothing(platform: Platform, videos: Videos) -> None:
+    someone = Person(platform.url)
+    job = someone.send(videos["long.mp4"])
+    until(lambda: someone.job(job)["progress"]["percent"] > 0, 60)
+    assert someone.http.delete(f"/jobs/{job}").status_code == 204
+    until(lambda: _services(platform)["convert"]["in_flight"] == 0)
+    _drained(platform)
+    assert someone.http.get("/jobs").json()["jobs"] == []
+    assert someone.mails() == []
+
+
+def test_functions_go_to_zero_and_come_back(platform: Platform, person: Person) -> None:
+    # Upload is woken by the sweep every minute.
+    sleepers = ("auth", "convert", "notify")
+    until(lambda: not any(_services(platform)[name]["replicas"] for name in sleepers), 150)
+    assert person.http.get("/.well-known/jwks.json").status_code == 200
+    assert _services(platform)["auth"]["replicas"] == 1
+
+
+def _services(platform: Platform) -> dict[str, Any]:
+    return dict(httpx.get(platform.control).json()["services"])
+
+
+def _drained(platform: Platform) -> None:
+    """Returns once no delivery has been under way for a while."""
+    settled(1)
+    until(lambda: not any(one["in_flight"] + one["waiting"] for one in _services(platform).values()), 60)
+    settled(1)
