@@ -107,6 +107,8 @@ class Database:
         except (mysql.connector.IntegrityError, mysql.connector.ProgrammingError):
             raise
         except mysql.connector.Error as error:
+            # A connection that was left in the middle of an answer can never connect again, and the pool would keep it.
+            self._pool = None
             raise _unavailable(error) from error
         finally:
             connection.close()
@@ -116,10 +118,11 @@ class Database:
         if not self._turn.acquire(timeout=TIMEOUT_S):
             raise mysql.connector.PoolError("others are waiting for a connection")
         try:
-            if self._pool is None:
-                self._pool = self._connected_pool()
+            pool = self._pool
+            if pool is None:
+                pool = self._pool = self._connected_pool()
             # Pings the connection it hands out and connects again where that fails: the server may have restarted.
-            return self._pool.get_connection()
+            return pool.get_connection()
         finally:
             self._turn.release()
 
@@ -150,7 +153,7 @@ def _options(server: Server) -> dict[str, object]:
         "user": server.user,
         "password": server.password,
         "database": server.database,
-        # The C extension waits up to three times as long as it is told.
+        # The C extension is in some wheels only: one behaviour for all.
         "use_pure": True,
         "charset": "utf8mb4",
         "collation": "utf8mb4_general_ci",

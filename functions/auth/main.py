@@ -105,31 +105,35 @@ def keep_out_of_caches(response: flask.Response) -> flask.Response:
 
 
 @app.errorhandler(AudioliftError)
-def answer_error(error: AudioliftError) -> tuple[bytes, int, dict[str, str]]:
+def answer_error(error: AudioliftError) -> flask.typing.ResponseReturnValue:
     if isinstance(error, TransientError):
         log.warning("%s", error)
-    status, headers, body = problem(error)
-    return body, status, headers
+    return _problem(error)
 
 
 @app.errorhandler(HTTPException)
 def answer_http_error(error: HTTPException) -> flask.typing.ResponseReturnValue:
     if isinstance(error, NotFound):
-        return answer_error(PermanentError("not_found"))
+        return _problem(PermanentError("not_found"))
     if isinstance(error, MethodNotAllowed):
-        body, status, headers = answer_error(PermanentError("method_not_allowed"))
+        body, status, headers = _problem(PermanentError("method_not_allowed"))
         return body, status, {**headers, "Allow": ", ".join(error.valid_methods or ())}
-    return answer_error(_bad_request(error.description or "HTTP cannot be read like that."))
+    return _problem(_bad_request(error.description or "HTTP cannot be read like that."))
 
 
 @app.errorhandler(Exception)
 def answer_unexpected_error(error: Exception) -> flask.typing.ResponseReturnValue:
     log.error("unexpected error", exc_info=error)
-    return answer_error(TransientError("internal"))
+    return _problem(TransientError("internal"))
 
 
 # The framework answers some addresses itself, as /robots.txt.
 functions_framework.errorhandler(HTTPException)(answer_http_error)
+
+
+def _problem(error: AudioliftError) -> tuple[bytes, int, dict[str, str]]:
+    status, headers, body = problem(error)
+    return body, status, headers
 
 
 def _token_answer(user: accounts.User, refresh_token: str) -> dict[str, object]:

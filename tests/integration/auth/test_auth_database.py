@@ -137,6 +137,15 @@ def test_connections_that_the_server_closed_cause_no_error(server: Server, root:
         assert migrations(database) == NUMBERS
 
 
+def test_an_answer_that_takes_too_long_spoils_no_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "TIMEOUT_S", 1)
+    database = Database(server, threads=1)
+    with pytest.raises(TransientError) as failed, database.transaction() as cursor:
+        cursor.execute("SELECT SLEEP(5)")
+    assert failed.value.code == "unavailable"
+    assert migrations(database) == NUMBERS
+
+
 def test_a_connection_lost_within_a_transaction_is_unavailable(server: Server, root: Any) -> None:
     database = Database(server, threads=1)
     with pytest.raises(TransientError) as failed, database.transaction() as cursor:
