@@ -70,7 +70,7 @@ async def _until_signal(report: Callable[[str], None], ready: Callable[[Addresse
             print("Stopping.", flush=True)
             work.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     with contextlib.suppress(asyncio.CancelledError):
         await work

@@ -67,7 +67,9 @@ class Listener:
                 for task in (work, leaving):
                     task.cancel()
                 await asyncio.wait({work, leaving})
-            if not work.cancelled() and (error := work.exception()):
+            error = None if work.cancelled() else work.exception()
+            # A client may close its connection whenever it likes.
+            if error and not isinstance(error, ConnectionError):
                 _LOG.error("a connection was dropped", exc_info=error)
 
     def _run(self, work: Any) -> None:

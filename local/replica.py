@@ -12,7 +12,7 @@ from local.http import responds
 from local.kinds.serving import Service
 from local.manifests import CLUSTER_URL, Manifests
 from local.ports import free_port
-from local.processes import Process, Program, start
+from local.processes import Process, Program, StartError, start
 
 _READY_S = 60.0
 
@@ -62,8 +62,16 @@ async def launch(service: Service, slot: int, *, manifests: Manifests, site: Sit
     """Starts a replica and waits until its readinessProbe succeeds.
 
     Raises:
-        StartError: It ended or was not ready within a minute, or there is no such function.
+        StartError: It ended or was not ready within a minute.
     """
+    try:
+        return await _launch(service, slot, manifests, site)
+    except OSError as error:
+        name = f"{service.name}-{slot}"
+        raise StartError(f"{name} could not be started: {error}", site.home / f"logs/{name}.log") from None
+
+
+async def _launch(service: Service, slot: int, manifests: Manifests, site: Site) -> Replica:
     port = free_port()
     scratch = site.home / "scratch" / f"{service.name}-{slot}"
     # A supervisor that was killed could not remove it.

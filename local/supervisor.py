@@ -93,6 +93,7 @@ async def supervise(root: Path, home: Path, report: Report, ready: Callable[[Add
     addresses = _addresses(ports, os.environ)
     _write_site(root, home, addresses)
     objects = manifests(root, home)
+    _check_functions(root, objects)
     ports = kept_ports(home / "ports.json", wiring.port_names(objects), preferred={})
     site = Site(root, home, wiring.service_ports(objects, ports), wiring.sinks(objects, ports))
     programs = list(wiring.eventing_programs(objects, ports, root=root, home=home, rabbitmq_url=addresses.rabbitmq_url))
@@ -138,6 +139,12 @@ def _write_site(root: Path, home: Path, addresses: Addresses) -> None:
         smtp_url=addresses.smtp_url,
         public_url=addresses.public_url,
     )
+
+
+def _check_functions(root: Path, objects: Manifests) -> None:
+    for service in objects.of(Service):
+        if not (root / "functions" / service.container.function / "start").exists():
+            raise PlatformError(f"Service {service.name}: {service.container.image}: there is no such function")
 
 
 @contextlib.asynccontextmanager
