@@ -22,10 +22,11 @@ def sendgrid() -> Iterator[SendGrid]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def jobs(mongod: str) -> Iterator[Jobs]:
-    """The collection that the function reads, too."""
+    """The collection that the function reads, too; empty for other functions' tests afterwards."""
     with store.connect(mongod) as client:
         found = job_store.collection(client["videos"])
         job_store.ensure_indexes(found)
         yield found
+        found.delete_many({})
