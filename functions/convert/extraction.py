@@ -9,8 +9,8 @@ from typing import BinaryIO, Protocol
 
 import ffmpeg
 import mp3_length
-import mp4_boxes
 import recipe
+import structure
 import tracks
 from audiolift.errors import PermanentError, TransientError
 from audiolift.options import Options
@@ -21,8 +21,8 @@ from video_reader import VideoReader
 #: Hears about once a second how far the conversion is, in percent, and how many seconds it may still take.
 Report = Callable[[float, float | None], None]
 
-#: Exit statuses of ffmpeg: the low byte of its error numbers.
-_NO_MEMORY, _NO_SPACE = 244, 228
+#: What ffmpeg says of what is no fault of the video. Its exit status may be any, and even 0.
+_SHORTAGES = ("Cannot allocate memory", "Resource temporarily unavailable", "No space left on device")
 #: Containers round, and the tracks of one video end within about a second of each other.
 _SLACK_S = 1.0
 #: Where ffmpeg says that the video was cut off, less is enough.
@@ -89,7 +89,7 @@ def _run(
     if reader.error:
         raise reader.error
     killed = outcome.status < 0 and outcome.status != -signal.SIGXFSZ
-    if killed or outcome.status in (_NO_MEMORY, _NO_SPACE):
+    if killed or any(shortage in outcome.log for shortage in _SHORTAGES):
         raise TransientError("unavailable", cause=f"ffmpeg ended with status {outcome.status}: {outcome.log[-1000:]}")
     return outcome
 
@@ -105,8 +105,10 @@ def _measure(url: str, run: _Run, tick: Tick, streams: Sequence[str] = recipe.AL
 
 
 def _check_readable(reader: VideoReader, media: Media, track: Track) -> None:
-    is_mp4 = "mov" in media.formats
-    if track.encrypted or (is_mp4 and track.stream in mp4_boxes.encrypted_streams(reader.read, reader.file.size)):
+    size = reader.file.size
+    if structure.is_cut(reader.read, size):
+        raise PermanentError("video_truncated")
+    if track.encrypted or structure.is_encrypted(reader.read, size, formats=media.formats, stream=track.stream):
         raise PermanentError("video_encrypted")
     if track.codec == "none":
         raise PermanentError("audio_unsupported")

@@ -10,7 +10,7 @@ from media import Media, Track
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,rm,mxf,gxf,nut,wtv,nuv,nsv,dv,ivf,h264,hevc,m4v,av1,obu,"
     "mp3,aac,loas,ac3,eac3,truehd,mlp,dts,dtshd,flac,wav,w64,aiff,au,caf,ape,wv,tta,tak,mpc,mpc8,amr,amrnb,amrwb,"
-    "oma,dsf,iff,voc,tiertexseq"
+    "oma,dsf,iff,voc"
 )
 #: The streams of a video that take time.
 ALL = ("0:v?", "0:a?")
@@ -20,6 +20,8 @@ _SEEKABLE = {"mov", "matroska", "mpegts", "mpeg", "flv"}
 _SEEK_FROM_S = 30.0
 #: Decoded before the start and thrown away: the first frames after a seek lack those that they build on.
 _RUN_UP_S = 1.0
+#: Time by the number of samples before: the sound may start later than the video, and containers round.
+_COUNTED = "asetpts=N/SR/TB"
 #: More undecodable packets than this and the sound is not worth having; ffmpeg then ends with status 69.
 _MAX_ERROR_RATE = "0.2"
 #: What containers note about themselves, and where a phone was.
@@ -67,12 +69,15 @@ def _input(url: str) -> Sequence[str]:
 def _start(media: Media, track: Track, options: Options) -> tuple[Sequence[str], Sequence[str]]:
     """Where to seek before decoding, and what to drop after it."""
     if not options.start:
-        return (), ()
-    drop, then = "atrim=start={:.6f}", "asetpts=PTS-STARTPTS"
+        return (), ("-af", _COUNTED) if options.end else ()
     if options.start < _SEEK_FROM_S or not _SEEKABLE.intersection(media.formats):
-        return (), ("-af", f"asetpts=N/SR/TB,{drop.format(options.start)},{then}")
+        return (), ("-af", f"{_COUNTED},{_from(options.start)}")
     seek = _in_video(options.start, media, track) - _RUN_UP_S
-    return ("-ss", f"{seek:.6f}"), ("-af", f"{drop.format(_RUN_UP_S)},{then}")
+    return ("-ss", f"{seek:.6f}"), ("-af", _from(_RUN_UP_S))
+
+
+def _from(seconds: float) -> str:
+    return f"atrim=start={seconds:.6f},asetpts=PTS-STARTPTS"
 
 
 def _length(options: Options) -> Sequence[str]:

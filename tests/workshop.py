@@ -1,0 +1,85 @@
+"""What stands around convert: its stores, jobs with real videos, and the events that it sends."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+
+from audiolift import jobs as job_store
+from audiolift import store
+from audiolift.events import VideoUploaded, encode
+from audiolift.jobs import Job
+from conversion import convert
+from convert_settings import ConvertSettings
+from tests import made
+
+
+class Workshop:
+    """Uploads videos as upload does, and runs convert's logic on them.
+
+    Args:
+        mongo: Where the stores are.
+        folder: Where MP3s are put to be looked at.
+    """
+
+    def __init__(self, mongo: MongoClient[dict[str, Any]], folder: Path) -> None:
+        self.videos, self.mp3s = mongo["videos"], mongo["mp3s"]
+        self.jobs = job_store.collection(self.videos)
+        self.folder = folder
+        self.sent: list[Mapping[str, Any]] = []
+        store.ensure_indexes(self.videos)
+        store.ensure_indexes(self.mp3s)
+
+    def upload(self, video: Path | bytes, *, name: str = "holiday.mp4", **options: Any) -> str:
+        """The id of a job that waits to be converted."""
+        job_id = made.uploading(self.jobs)
+        writer = store.Writer(self.videos, job_id, name=job_id, content_type="application/octet-stream")
+        writer.write(video if isinstance(video, bytes) else video.read_bytes())
+        job_store.finish_upload(self.jobs, job_id, writer.close(), name=name, options=options)
+        return job_id
+
+    def event(self, job_id: str) -> VideoUploaded:
+        """The event of a job that waits."""
+        return job_store.uploaded_event(self.job(job_id))
+
+    def convert(self, job_id: str, **settings: Any) -> None:
+        """Handles the event of a job once."""
+        convert(
+            VideoUploaded(job_id, job_id, "", 0, {}),
+            jobs=self.jobs,
+            videos=self.videos,
+            mp3s=self.mp3s,
+            publish=self.sent.append,
+            settings=ConvertSettings(mongodb_uri="", k_sink="", **settings),
+        )
+
+    def converted(self, video: Path | bytes, *, name: str = "holiday.mp4", **options: Any) -> Job:
+        """The job of a video after its event was handled."""
+        job_id = self.upload(video, name=name, **options)
+        self.convert(job_id)
+        return self.job(job_id)
+
+    def job(self, job_id: str) -> Job:
+        """The job as it is now."""
+        return made.stored(self.jobs, job_id)
+
+    def mp3(self, job: Job) -> Path:
+        """The MP3 of a job, as a file."""
+        assert job["state"] == "converted", job.get("error")
+        file = store.find(self.mp3s, job["audio"]["file_id"])
+        assert file
+        path = self.folder / f"{job['_id']}.mp3"
+        path.write_bytes(b"".join(store.read(self.mp3s, file.id, 0, file.size)))
+        return path
+
+    def files_of(self, job_id: str) -> set[str]:
+        """The ids of all that is stored in `mp3s` for a job, complete or not."""
+        mine = {"$regex": f"^{job_id}"}
+        chunks = self.mp3s["fs.chunks"].distinct("files_id", {"files_id": mine})
+        return set(chunks) | set(self.mp3s["fs.files"].distinct("_id", {"_id": mine}))
+
+    def events_of(self, job_id: str) -> list[str]:
+        """The types of the events that were sent for a job."""
+        return [event["type"].split(".")[-2] for event in self.sent if event["subject"] == job_id]
