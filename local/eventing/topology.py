@@ -24,7 +24,9 @@ def dead_letter_queue_name(trigger: TriggerSpec) -> str:
 
 
 def declare(amqp_url: str, broker: str, triggers: Iterable[TriggerSpec]) -> None:
-    """Makes what the Broker and its Triggers need; events that wait in a queue stay there.
+    """Makes what the Broker and its Triggers need, and unbinds what they no longer want; waiting events stay.
+
+    An ingress that publishes at that very moment answers 500 and connects anew.
 
     Raises:
         pika.exceptions.AMQPError: RabbitMQ cannot be reached or refuses.
