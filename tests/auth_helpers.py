@@ -15,6 +15,8 @@ from tests.token_keys import new_key
 T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
+#: Attempts that an account has in the tests.
+PER_ACCOUNT = 4
 KEYS = json.dumps({"keys": [new_key("new"), new_key("old")]})
 
 #: Runs one statement, with its parameters, and returns its rows.

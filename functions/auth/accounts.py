@@ -47,13 +47,12 @@ def register(email: str, password: str, *, database: Database) -> User:
 
     Args:
         email: As `normalised_email` gives it.
-        password: As it was typed.
+        password: One that `passwords.accept` lets pass.
         database: Where users are.
 
     Raises:
-        PermanentError: password_weak, or email_taken.
+        PermanentError: email_taken.
     """
-    passwords.accept(password, email=email)
     user = User(uuid.uuid4().hex, email)
     kept = passwords.hashed(password)
     try:

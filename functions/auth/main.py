@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 import accounts
 import attempts
+import passwords
 import sessions
 import signing
 from audiolift import tokens
@@ -40,6 +41,7 @@ def auth(_: flask.Request) -> flask.Flask:
 def register() -> flask.typing.ResponseReturnValue:
     email, password = _texts("email", "password")
     email = accounts.normalised_email(email)
+    passwords.accept(password, email=email)
     _count_attempt(email)
     user = accounts.register(email, password, database=DATABASE)
     attempts.forgive(email, database=DATABASE)
