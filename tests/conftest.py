@@ -14,6 +14,7 @@ from local import media, servers
 from local.ports import free_port
 from local.processes import Process, Program, lock, start, sweep
 from tests.platform_process import Platform
+from tests.videos import Videos
 
 # The same examples in every run, and no verdict from how fast the machine is.
 hypothesis.settings.register_profile("audiolift", derandomize=True, deadline=None)
@@ -103,3 +104,9 @@ def platform(home: Path) -> Iterator[Platform]:
 def clip() -> Path:
     """Big Buck Bunny: 5.3 s, 720p, H.264 with 5.1 AAC sound."""
     return media.big_buck_bunny()
+
+
+@pytest.fixture(scope="session")
+def videos(home: Path) -> Videos:
+    """Videos made with ffmpeg, by name."""
+    return Videos(home / "videos")
