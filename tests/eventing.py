@@ -105,6 +105,16 @@ def scripted(statuses: Sequence[int]) -> Callable[[Received], Answer]:
     return lambda _request: Answer(left.pop(0) if len(left) > 1 else left[0])
 
 
+def held(release: threading.Event) -> Callable[[Received], Answer]:
+    """Answers with 204 once released."""
+
+    def answer(_request: Received) -> Answer:
+        release.wait(20)
+        return Answer()
+
+    return answer
+
+
 @dataclass(frozen=True)
 class Running:
     """A process of the event plane."""

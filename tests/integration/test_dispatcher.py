@@ -7,13 +7,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pika
 import pytest
 
 from local.eventing import topology
 from local.eventing.spec import TriggerSpec
 from local.ports import free_port
-from tests.eventing import TYPE, Answer, Received, Subscriber, dispatcher, ingress, scripted, send, subscriber
+from tests.eventing import TYPE, Answer, Received, Subscriber, dispatcher, held, ingress, scripted, send, subscriber
 from tests.waiting import until
 
 BROKER = "dispatcher-tests"
@@ -133,17 +134,12 @@ def test_a_dead_letter_says_where_it_failed_and_how(rabbitmq: str, url: str, mak
 
 def test_no_connection_and_no_answer_in_time_have_the_code_minus_one(rabbitmq: str, url: str, make: Make) -> None:
     release = threading.Event()
-
-    def hang(_request: Received) -> Answer:
-        release.wait(20)
-        return Answer()
-
     with subscriber() as dead:
         nobody = make(dead_letter_url=dead.url, subscriber_url=f"http://127.0.0.1:{free_port()}/", retry=1, **FAST)
         with dispatcher(rabbitmq, nobody):
             send(url, "nobody")
             until(lambda: "nobody" in dead.ids())
-        with subscriber(hang) as slow:
+        with subscriber(held(release)) as slow:
             late = make(slow, dead, retry=1, timeout_s=0.2, **FAST)
             with dispatcher(rabbitmq, late):
                 send(url, "late")
@@ -239,6 +235,22 @@ def test_one_at_a_time_is_in_order_and_a_retry_holds_up_the_rest(rabbitmq: str, 
     assert peer.ids() == ["0", "1", *map(str, range(1, 30))]
 
 
+def test_text_beyond_ascii_arrives_and_what_no_header_can_hold_is_a_failure(
+    rabbitmq: str, url: str, make: Make
+) -> None:
+    with subscriber() as peer:
+        trigger = make(peer, retry=1, **FAST)
+        with dispatcher(rabbitmq, trigger) as running:
+            for subject in ("zwei\nZeilen", "Lärm 🎵"):
+                members = {"specversion": "1.0", "id": "e15", "source": "/s", "type": "t", "subject": subject}
+                httpx.post(url, json=members, headers={"Content-Type": "application/cloudevents+json"})
+            running.says("e15 t is lost")
+            until(lambda: peer.received)
+            assert "attempt 2 of 2" in running.log.read_text()
+    # http.server reads headers as Latin-1.
+    assert [request.headers["ce-subject"].encode("latin-1").decode() for request in peer.received] == ["Lärm 🎵"]
+
+
 def test_as_many_at_once_as_the_trigger_says(rabbitmq: str, url: str, make: Make) -> None:
     meeting, lock, inside, most = threading.Barrier(3), threading.Lock(), 0, 0
 
@@ -263,12 +275,7 @@ def test_as_many_at_once_as_the_trigger_says(rabbitmq: str, url: str, make: Make
 
 def test_it_holds_a_hundred_events_at_the_most(rabbitmq: str, url: str, make: Make) -> None:
     release = threading.Event()
-
-    def hold(_request: Received) -> Answer:
-        release.wait(20)
-        return Answer()
-
-    with subscriber(hold) as peer:
+    with subscriber(held(release)) as peer:
         trigger = make(peer)
         for number in range(103):
             send(url, str(number))
@@ -281,12 +288,7 @@ def test_it_holds_a_hundred_events_at_the_most(rabbitmq: str, url: str, make: Ma
 
 def test_killed_in_the_middle_it_delivers_again(rabbitmq: str, url: str, make: Make) -> None:
     release = threading.Event()
-
-    def hold(_request: Received) -> Answer:
-        release.wait(20)
-        return Answer()
-
-    with subscriber(hold) as peer:
+    with subscriber(held(release)) as peer:
         trigger = make(peer)
         with dispatcher(rabbitmq, trigger) as running:
             send(url, "e12")
@@ -325,18 +327,14 @@ def _wait_for(peer: Subscriber, count: int) -> None:
 
 def test_at_sigterm_the_event_under_way_is_finished_and_the_next_stays(rabbitmq: str, url: str, make: Make) -> None:
     release = threading.Event()
-
-    def hold(_request: Received) -> Answer:
-        release.wait(20)
-        return Answer()
-
-    with subscriber(hold) as peer:
+    with subscriber(held(release)) as peer:
         trigger = make(peer)
         with dispatcher(rabbitmq, trigger) as running:
             send(url, "first")
             send(url, "second")
             until(lambda: peer.received)
             running.popen.send_signal(signal.SIGTERM)
+            running.says("ending")
             release.set()
             assert running.popen.wait(20) == 0
     assert peer.ids() == ["first"]

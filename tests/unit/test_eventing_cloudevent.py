@@ -53,6 +53,7 @@ def test_structured_mode_keeps_the_bytes_of_json_data() -> None:
         (', "data": [1, 2]', b"[1, 2]"),
         (', "data": "a\\nb", "datacontenttype": "text/plain; charset=utf-8"', b"a\nb"),
         (', "data": null, "datacontenttype": "text/plain"', b""),
+        (', "data": "\\ud800", "datacontenttype": "text/plain"', b"?"),
         (', "data_base64": "AP8="', b"\x00\xff"),
         (', "data_base64": "AP8=", "datacontenttype": "application/json"', b"\x00\xff"),
     ],
@@ -108,6 +109,9 @@ def test_what_is_no_event(headers: dict[str, str], body: bytes) -> None:
         ', "data_base64": "A"',
         ', "data_base64": 1',
         ', "subject": 1',
+        ', "ID": "other"',
+        ', "naïve": 1',
+        ', "time": "２０２６-11-24T10:00:00Z"',
     ],
 )
 def test_what_is_no_structured_event(members: str) -> None:
