@@ -34,7 +34,9 @@ test: setup check ## check, then run all tests on real servers
 check: setup ## lint, layout and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/mypy
+	.venv/bin/mypy src local tests bench
+	@# One after another: each function has its own module main.
+	for function in functions/*/; do .venv/bin/mypy $$function || exit 1; done
 
 format: setup ## lay out the code
 	.venv/bin/ruff check --fix
