@@ -88,7 +88,7 @@ async def take_video(request: Request) -> Response:
             query=request.query_params,
             declared_size=_declared_size(request),
             idempotency_key=_idempotency_key(request),
-            traceparent=request.headers.get("traceparent"),
+            traceparent=_traceparent(request),
         ),
         request.stream(),
         jobs=(await _stores()).jobs,
@@ -284,3 +284,9 @@ def _idempotency_key(request: Request) -> str | None:
     if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
         raise PermanentError("idempotency_key_invalid")
     return key
+
+
+def _traceparent(request: Request) -> str | None:
+    # W3C Trace Context, section 3.2; a header that does not fit is passed over, as it says.
+    given = request.headers.get("traceparent", "")
+    return given if re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", given) else None

@@ -19,6 +19,8 @@ def publisher(sink: str, *, timeout_s: float = 10.0) -> Publish:
     def publish(event: Mapping[str, Any]) -> None:
         headers = {f"ce-{name}": str(value) for name, value in event.items() if name not in ("data", "datacontenttype")}
         headers["Content-Type"] = str(event["datacontenttype"])
+        # The RabbitMQ Broker passes on the HTTP header of W3C Trace Context only, not the extension.
+        headers |= {"traceparent": str(event["traceparent"])} if "traceparent" in event else {}
         request = urllib.request.Request(sink, json.dumps(event["data"]).encode(), headers, method="POST")  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310  # operator's own address
