@@ -1,21 +1,20 @@
 """Outages, kills, repeats: nothing is lost, and nothing happens twice."""
 
-import os
-import signal
+import contextlib
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import psutil
 
-from tests.e2e.conftest import Platform
 from tests.e2e.person import Person, settled
+from tests.platform_process import Platform
 from tests.videos import Videos
 from tests.waiting import until
 
 
-@contextmanager
+@contextlib.contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """A process and its children that do nothing."""
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
@@ -32,11 +31,16 @@ def deliver(platform: Platform, type_: str, job: str, data: dict[str, Any]) -> N
     """Sends an event through the broker, as the functions do."""
     attributes = {"specversion": "1.0", "id": f"{job}.again", "source": "/tests", "type": type_, "subject": job}
     headers = {f"ce-{name}": value for name, value in attributes.items()}
-    assert httpx.post(platform.ingress, json={"job": job} | data, headers=headers).status_code == 202
+    assert httpx.post(_ingress(platform), json={"job": job} | data, headers=headers).status_code == 202
+
+
+def _ingress(platform: Platform) -> str:
+    port = json.loads((platform.home / "ports.json").read_text())["broker-default"]
+    return f"http://127.0.0.1:{port}/"
 
 
 def test_an_upload_is_taken_while_the_broker_is_down(platform: Platform, person: Person, videos: Videos) -> None:
-    (rabbitmq,) = platform.pids("rabbitmq")
+    rabbitmq = _pids(platform, "rabbitmq")[0]
     with frozen(rabbitmq):
         job = person.send(videos["index-last.mp4"])
         assert person.job(job)["state"] == "uploaded"
@@ -45,10 +49,9 @@ def test_an_upload_is_taken_while_the_broker_is_down(platform: Platform, person:
 
 
 def test_an_upload_is_taken_while_the_broker_is_killed(platform: Platform, person: Person, videos: Videos) -> None:
-    (rabbitmq,) = platform.pids("rabbitmq")
+    rabbitmq = _pids(platform, "rabbitmq")[0]
     before = len(person.mails())
-    for process in [*psutil.Process(rabbitmq).children(recursive=True), psutil.Process(rabbitmq)]:
-        process.kill()
+    _kill(rabbitmq)
     job = person.send(videos["index-last.mp4"])
     assert person.job(job)["state"] == "uploaded"
     assert person.ended(job, 180)["state"] == "notified"
@@ -59,10 +62,8 @@ def test_a_killed_conversion_ends_well(platform: Platform, videos: Videos) -> No
     someone = Person(platform.url)
     job = someone.send(videos["long.mp4"])
     until(lambda: 0 < someone.job(job)["progress"]["percent"] < 90, 60)
-    for pid in platform.pids("convert"):
-        os.kill(pid, signal.SIGKILL)
-        for child in _children(pid):
-            child.kill()
+    for pid in _pids(platform, "convert"):
+        _kill(pid)
     ended = someone.ended(job, 180)
     assert ended["state"] == "notified"
     assert ended["audio"]["id"] != f"{job}.1", "the first attempt cannot have made it"
@@ -72,11 +73,12 @@ def test_a_killed_conversion_ends_well(platform: Platform, videos: Videos) -> No
     assert len(someone.mails()) == 1
 
 
-def _children(pid: int) -> list[psutil.Process]:
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
+def _kill(pid: int) -> None:
+    """SIGKILL for a process and its children; one may take others with it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def test_an_event_that_comes_twice_changes_nothing(platform: Platform, videos: Videos) -> None:
@@ -127,8 +129,12 @@ def test_functions_go_to_zero_and_come_back(platform: Platform, person: Person) 
     assert _services(platform)["auth"]["replicas"] == 1
 
 
+def _pids(platform: Platform, prefix: str) -> list[int]:
+    return [pid for name, pid in platform.status()["processes"].items() if name.startswith(prefix)]
+
+
 def _services(platform: Platform) -> dict[str, Any]:
-    return dict(httpx.get(platform.control).json()["services"])
+    return dict(platform.status()["services"])
 
 
 def _drained(platform: Platform) -> None:
