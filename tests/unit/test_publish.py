@@ -64,6 +64,7 @@ def test_an_event_is_sent_in_binary_mode() -> None:
     assert path == "/audiolift/default"
     assert {name[3:].lower(): value for name, value in headers.items() if name.lower().startswith("ce-")} == attributes
     assert headers["Content-Type"] == "application/json"
+    assert headers["traceparent"] == EVENT["traceparent"]
     assert json.loads(body) == EVENT["data"]
 
 
