@@ -46,7 +46,7 @@ lock: setup ## pin the newest versions of all requirements, with hashes
 	@for name in dev local auth upload convert notify media; do \
 		if [ $$name != dev ]; then constraint="--constraint requirements/dev.txt"; fi; \
 		if [ $$name = media ]; then constraint=; fi; \
-		UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
+		UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --upgrade --generate-hashes \
 			--no-emit-index-url --no-annotate --python-version 3.11 $$constraint \
 			requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
