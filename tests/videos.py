@@ -21,7 +21,7 @@ Recipe = Callable[["Videos", Path], object]
 LENGTH_S = 6.0
 RATE = 48000
 #: How often `long.mp4` repeats the six seconds: enough for a conversion of some seconds.
-LONG = 150
+LONG = 120
 
 _UP, _DOWN = "200*t+250*t*t", "4000*t-300*t*t"
 _H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "20")

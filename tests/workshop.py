@@ -38,6 +38,7 @@ class Workshop:
         writer = store.Writer(self.videos, job_id, name=job_id, content_type="application/octet-stream")
         writer.write(video if isinstance(video, bytes) else video.read_bytes())
         job_store.finish_upload(self.jobs, job_id, writer.close(), name=name, options=options)
+        job_store.send_outbox(self.jobs, job_id, lambda _event: None)
         return job_id
 
     def event(self, job_id: str) -> VideoUploaded:

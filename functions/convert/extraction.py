@@ -144,11 +144,10 @@ def _nothing_heard(options: Options, measure: Callable[[], float]) -> PermanentE
 
 
 def _too_long(max_duration_s: int) -> PermanentError:
-    hours, minutes = divmod(round(max_duration_s / 60), 60)
-    words = [
-        f"{number} {unit}{'s' * (number > 1)}" for number, unit in ((hours, "hour"), (minutes, "minute")) if number
-    ]
-    return PermanentError("video_too_long", limit=" ".join(words) or f"{max_duration_s} seconds")
+    minutes, seconds = divmod(max_duration_s, 60)
+    units = (minutes // 60, "hour"), (minutes % 60, "minute"), (seconds, "second")
+    words = [f"{number} {unit}{'s' * (number > 1)}" for number, unit in units if number]
+    return PermanentError("video_too_long", limit=" ".join(words))
 
 
 def _expected_s(media: Media, track: Track, options: Options) -> float | None:

@@ -29,8 +29,8 @@ Bucket = Database[dict[str, Any]]
 
 
 def connect(uri: str) -> MongoClient[dict[str, Any]]:
-    """A client that says within seconds when the server is out of reach, and reads times as UTC."""
-    return MongoClient(uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, tz_aware=True)
+    """A client that says within seconds when the server is out of reach or silent, and reads times as UTC."""
+    return MongoClient(uri, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, socketTimeoutMS=20_000, tz_aware=True)
 
 
 @dataclass(frozen=True)
