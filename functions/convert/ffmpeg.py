@@ -6,6 +6,7 @@ dump, and SIGKILL when the thread that started it ends, however that comes about
 
 import functools
 import importlib.util
+import math
 import os
 import re
 import selectors
@@ -101,8 +102,8 @@ def executable() -> str:
 
 
 def _confinement(limits: Limits) -> tuple[str, ...]:
-    # ffmpeg is two threads' work at most; a video that keeps it busy without output hits the wall deadline first.
-    cpu_s = max(1, 2 * round(limits.deadline - time.monotonic()))
+    # What two busy threads can use until the deadline is seen: a bound that holds should this process be stopped.
+    cpu_s = 2 * math.ceil(max(limits.deadline - time.monotonic(), 0) + TICK_S)
     return (
         "setpriv", "--pdeathsig", "KILL", "--no-new-privs",
         "prlimit", f"--cpu={cpu_s}", f"--data={limits.memory_bytes}", f"--stack={STACK_BYTES}",
