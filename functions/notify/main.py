@@ -4,20 +4,19 @@ import functools
 import logging
 
 import functions_framework
-from cloudevents.http import from_http
 from flask import Request
 from flask.typing import ResponseReturnValue
-from pymongo.errors import PyMongoError
 
 import mails
-from audiolift import events, jobs, store
-from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
+from audiolift import consumer, jobs, store
+from audiolift.events import AudioConverted, ConversionFailed
 from audiolift.settings import load
 from mail_owner import Send, mail_owner
 from notify_settings import NotifySettings, SendGridSettings, SmtpSettings
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-log = logging.getLogger("notify")
+
+_KINDS: tuple[type[AudioConverted | ConversionFailed], ...] = (AudioConverted, ConversionFailed)
 
 
 def _sender(transport: str) -> Send:
@@ -49,45 +48,9 @@ tell = functools.partial(
 
 @functions_framework.http
 def notify(request: Request) -> ResponseReturnValue:
-    """204: told, or nothing to tell. 400: not an event for notify. 503: try again. Never a body on 2xx."""
-    try:
-        return _answer(request)
-    except AudioliftError as error:
-        return _problem(error)
-    except PyMongoError as error:
-        return _problem(TransientError("unavailable", cause=f"MongoDB: {error}"))
-    except Exception as error:
-        log.exception("unexpected")
-        return _problem(TransientError("internal", cause=repr(error)))
+    """The function's entry."""
+    return consumer.answer(request, _notify, kinds=_KINDS, ready=lambda: mongo.admin.command("ping"))
 
 
-def _answer(request: Request) -> ResponseReturnValue:
-    match request.method, request.path:
-        case "POST", "/":
-            tell(_decode(request).job)
-            return "", 204
-        case "GET", "/healthz":
-            return "", 200
-        case "GET", "/readyz":
-            mongo.admin.command("ping")
-            return "", 200
-        case _, "/" | "/healthz" | "/readyz":
-            raise PermanentError("method_not_allowed")
-    raise PermanentError("not_found")
-
-
-def _decode(request: Request) -> events.AudioConverted | events.ConversionFailed:
-    try:
-        received = from_http(request.headers, request.get_data())
-    except Exception as error:  # the SDK raises whatever it trips over
-        raise PermanentError("event_invalid", reason="it is no CloudEvent.", cause=repr(error)) from error
-    event = events.decode(received.get_attributes(), received.get_data())
-    if isinstance(event, events.VideoUploaded):
-        raise PermanentError("event_invalid", reason=f"the type {event.type!r} is not for notify.")
-    return event
-
-
-def _problem(error: AudioliftError) -> ResponseReturnValue:
-    log.warning("%s", error)
-    status, headers, body = problem(error)
-    return body, status, headers
+def _notify(event: AudioConverted | ConversionFailed) -> None:
+    tell(event.job)

@@ -142,7 +142,7 @@ def test_the_event_of_a_video_is_not_for_notify(notify: RunningFunction, jobs: J
     job = made.uploaded(jobs)
     answer = post(notify, events.encode(job_store.uploaded_event(job), source="upload"))
     assert answer.status_code == 400
-    assert "is not for notify" in answer.json()["detail"]
+    assert "is not for this function" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

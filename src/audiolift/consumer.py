@@ -1,0 +1,77 @@
+"""The HTTP face of a function that consumes events: decodes, calls, maps errors to what the broker makes of them.
+
+204: done, or nothing to do. 400: an event that is not for this function, which the broker drops. 503: try again. Never
+a body on 2xx: the broker would take it for an event.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from cloudevents.http import from_http
+from flask import Request
+from flask.typing import ResponseReturnValue
+from pymongo.errors import PyMongoError
+
+from audiolift import events
+from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
+
+log = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=events.Event)
+
+
+def answer(
+    request: Request, handle: Callable[[E], object], *, kinds: tuple[type[E], ...], ready: Callable[[], object]
+) -> ResponseReturnValue:
+    """Answers any request to a consumer: events at `/`, and the probes /healthz and /readyz.
+
+    Args:
+        request: As functions-framework gives it.
+        handle: Does what an event asks for. A `PermanentError` of it means that the event makes no sense.
+        kinds: The events that it takes.
+        ready: Raises where the stores are out of reach.
+    """
+    try:
+        return _answer(request, handle, kinds, ready)
+    except AudioliftError as error:
+        return _problem(error)
+    except PyMongoError as error:
+        return _problem(TransientError("unavailable", cause=f"MongoDB: {error}"))
+    except Exception as error:
+        log.exception("unexpected")
+        return _problem(TransientError("internal", cause=repr(error)))
+
+
+def _answer(
+    request: Request, handle: Callable[[E], object], kinds: tuple[type[E], ...], ready: Callable[[], object]
+) -> ResponseReturnValue:
+    match request.method, request.path:
+        case "POST", "/":
+            handle(_decode(request, kinds))
+            return "", 204
+        case "GET", "/healthz":
+            return "", 200
+        case "GET", "/readyz":
+            ready()
+            return "", 200
+        case _, "/" | "/healthz" | "/readyz":
+            raise PermanentError("method_not_allowed")
+    raise PermanentError("not_found")
+
+
+def _decode(request: Request, kinds: tuple[type[E], ...]) -> E:
+    try:
+        received = from_http(request.headers, request.get_data())
+    except Exception as error:  # the SDK raises whatever it trips over
+        raise PermanentError("event_invalid", reason="it is no CloudEvent.", cause=repr(error)) from error
+    event = events.decode(received.get_attributes(), received.get_data())
+    if not isinstance(event, kinds):
+        raise PermanentError("event_invalid", reason=f"the type {event.type!r} is not for this function.")
+    return event
+
+
+def _problem(error: AudioliftError) -> ResponseReturnValue:
+    log.warning("%s", error)
+    status, headers, body = problem(error)
+    return body, status, headers
