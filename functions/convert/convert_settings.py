@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from audiolift.settings import setting
+from audiolift.store import parse_uri
 
 MIB = 1024 * 1024
 
@@ -11,7 +12,7 @@ MIB = 1024 * 1024
 class ConvertSettings:
     """What convert reads from its environment; the defaults suit knative/convert.yaml."""
 
-    mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True)
+    mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True, parse=parse_uri)
     k_sink: str = setting("Where the broker takes events; the SinkBinding sets it.")
     max_duration_s: int = setting("The longest sound that is converted, in seconds.", default=21600, at_least=1)
     max_audio_bytes: int = setting("The largest MP3 that is made, in bytes.", default=1024 * MIB, at_least=MIB)

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from audiolift import links
 from audiolift.settings import setting
+from audiolift.store import parse_uri
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _parse_address(text: str) -> str:
 class NotifySettings:
     """What notify needs whatever sends its mails."""
 
-    mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True)
+    mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True, parse=parse_uri)
     link_keys: links.Keys = setting(
         "The keys of download links, as id=hex,id=hex; the first one signs.", secret=True, parse=links.parse_keys
     )

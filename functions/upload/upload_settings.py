@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from audiolift.links import Keys, parse_keys
 from audiolift.settings import setting
+from audiolift.store import parse_uri
 
 
 @dataclass(frozen=True)
 class UploadSettings:
     """Settings of the upload function."""
 
-    mongodb_uri: str = setting("the MongoDB connection string, mongodb://...", secret=True)
+    mongodb_uri: str = setting("the MongoDB connection string, mongodb://...", secret=True, parse=parse_uri)
     k_sink: str = setting("the address that events are sent to, given by the SinkBinding")
     jwks_url: str = setting("where auth publishes the public keys of its tokens")
     link_keys: Keys = setting("keys of download links, id=hex,id=hex; the first signs", secret=True, parse=parse_keys)

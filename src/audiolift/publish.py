@@ -16,6 +16,8 @@ Publish = Callable[[Mapping[str, Any]], None]
 def publisher(sink: str, *, timeout_s: float = 10.0) -> Publish:
     """A `Publish` to the sink at this address."""
 
+    opener = urllib.request.build_opener(_NoRedirect)
+
     def publish(event: Mapping[str, Any]) -> None:
         headers = {f"ce-{name}": str(value) for name, value in event.items() if name not in ("data", "datacontenttype")}
         headers["Content-Type"] = str(event["datacontenttype"])
@@ -23,7 +25,7 @@ def publisher(sink: str, *, timeout_s: float = 10.0) -> Publish:
         headers |= {"traceparent": str(event["traceparent"])} if "traceparent" in event else {}
         request = urllib.request.Request(sink, json.dumps(event["data"]).encode(), headers, method="POST")  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310  # operator's own address
+            with opener.open(request, timeout=timeout_s) as answer:
                 status = answer.status
         except urllib.error.HTTPError as error:
             status = error.code
@@ -34,3 +36,10 @@ def publisher(sink: str, *, timeout_s: float = 10.0) -> Publish:
             raise TransientError("unavailable", cause=f"the sink {sink} answered {status} instead of 202")
 
     return publish
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect as the answer: followed, it would become a GET, and its 202 would confirm nothing."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ASCENDING, MongoClient
+from pymongo import ASCENDING, MongoClient, uri_parser
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from audiolift.errors import PermanentError
@@ -26,6 +27,21 @@ BATCH = 8 * CHUNK
 READ_AHEAD = 4
 
 Bucket = Database[dict[str, Any]]
+
+
+def parse_uri(text: str) -> str:
+    """The connection string as it is, if it is one (MongoDB Connection String specification).
+
+    Raises:
+        ValueError: Says so, without the text: it may hold a password.
+    """
+    try:
+        # The addresses behind mongodb+srv:// are looked up when they are needed, not when settings are read.
+        if not text.startswith("mongodb+srv://"):
+            uri_parser.parse_uri(text)
+    except (PyMongoError, ValueError):
+        raise ValueError("is no MongoDB connection string like mongodb://host:27017") from None
+    return text
 
 
 def connect(uri: str) -> MongoClient[dict[str, Any]]:

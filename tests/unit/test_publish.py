@@ -32,6 +32,10 @@ def broker(answer: bytes) -> Iterator[tuple[str, list[tuple[str, Message, bytes]
             taken.append((self.path, self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
             self.wfile.write(answer)
 
+        def do_GET(self) -> None:
+            taken.append((self.path, self.headers, b""))
+            self.wfile.write(answer)
+
         def log_message(self, *_: object) -> None:
             pass
 
@@ -72,6 +76,15 @@ def test_an_event_is_sent_in_binary_mode() -> None:
 def test_any_other_answer_leaves_the_event_to_be_sent_again(code: int) -> None:
     with broker(status(code)) as (sink, _):
         assert f"answered {code} instead of 202" in failure(sink)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_confirms_nothing(code: int) -> None:
+    with broker(status(202)) as (elsewhere, taken):
+        moved = status(code).replace(b"Content-Length", f"Location: {elsewhere}\r\nContent-Length".encode())
+        with broker(moved) as (sink, _):
+            assert f"answered {code} instead of 202" in failure(sink)
+        assert taken == []
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 202"[:5]])
