@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -24,7 +23,7 @@ from tests.functions import ROOT, RunningFunction, running
 from tests.peers import Sink, sink
 from tests.videos import Videos
 from tests.waiting import until
-from tests.workshop import Workshop
+from tests.workshop import Workshop, deliver, uploaded
 
 
 def settings(mongod: str, broker: Sink) -> dict[str, str]:
@@ -50,18 +49,8 @@ def broker(shared_broker: Sink) -> Iterator[Sink]:
     shared_broker.status = 202
 
 
-def event_of(job_id: str) -> dict[str, Any]:
-    return events.encode(events.VideoUploaded(job_id, job_id, "holiday.mp4", 1, {}), source="upload")
-
-
-def post(function: RunningFunction, event: dict[str, Any]) -> httpx.Response:
-    """Sends an event as the broker's dispatcher does, in binary mode."""
-    headers = {f"ce-{name}": value for name, value in event.items() if name not in ("data", "datacontenttype")}
-    return httpx.post(function.url, json=event["data"], headers=headers, timeout=120)
-
-
 def send(threads: ThreadPoolExecutor, function: RunningFunction, job_id: str) -> "Future[httpx.Response]":
-    return threads.submit(post, function, event_of(job_id))
+    return threads.submit(deliver, function.url, uploaded(job_id))
 
 
 def is_under_way(workshop: Workshop, job_id: str) -> bool:
@@ -81,7 +70,7 @@ def test_a_video_is_answered_with_nothing_once_its_mp3_is_there(
     function: RunningFunction, workshop: Workshop, videos: Videos, broker: Sink
 ) -> None:
     job_id = workshop.upload(videos["index-last.mp4"])
-    answer = post(function, event_of(job_id))
+    answer = deliver(function.url, uploaded(job_id))
     assert (answer.status_code, answer.content) == (204, b"")
     assert workshop.mp3(workshop.job(job_id)).stat().st_size > 10_000
     (event,) = broker.of(job_id)
@@ -93,7 +82,7 @@ def test_a_video_that_cannot_be_converted_in_structured_mode(
 ) -> None:
     job_id = workshop.upload(videos["silent.mp4"])
     headers = {"Content-Type": "application/cloudevents+json"}
-    answer = httpx.post(function.url, content=json.dumps(event_of(job_id)), headers=headers, timeout=60)
+    answer = httpx.post(function.url, content=json.dumps(uploaded(job_id)), headers=headers, timeout=60)
     assert (answer.status_code, answer.content) == (204, b"")
     (event,) = broker.of(job_id)
     assert event["data"]["code"] == "no_audio"
@@ -101,7 +90,7 @@ def test_a_video_that_cannot_be_converted_in_structured_mode(
 
 def test_a_job_that_is_not_there(function: RunningFunction, broker: Sink) -> None:
     job_id = job_store.new_id()
-    answer = post(function, event_of(job_id))
+    answer = deliver(function.url, uploaded(job_id))
     assert (answer.status_code, answer.content) == (204, b"")
     assert broker.of(job_id) == []
 
@@ -113,7 +102,7 @@ def test_the_same_event_twice_at_once_is_one_mp3(
     with ThreadPoolExecutor() as threads:
         answers = [send(threads, function, job_id).result, send(threads, function, job_id).result]
         assert [answer().status_code for answer in answers] == [204, 204]
-    assert post(function, event_of(job_id)).status_code == 204
+    assert deliver(function.url, uploaded(job_id)).status_code == 204
     assert workshop.files_of(job_id) == {f"{job_id}.1"}
     assert [event["type"] for event in broker.of(job_id)] == ["dev.audiolift.audio.converted.v1"]
 
@@ -123,7 +112,7 @@ def test_a_broker_that_is_down_is_no_reason_to_convert_again(
 ) -> None:
     job_id = workshop.upload(videos["mp3.mp3"])
     broker.status = 500
-    assert post(function, event_of(job_id)).status_code == 204
+    assert deliver(function.url, uploaded(job_id)).status_code == 204
     job = workshop.job(job_id)
     assert (job["state"], len(job["outbox"])) == ("converted", 1)
     assert f"job {job_id} has ended, the rest is left to the sweep" in function.log.read_text()
