@@ -94,5 +94,5 @@ def table(title: str, rows: dict[str, Any] | str) -> str:
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in value.items())
+        return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in value.items())
     return str(value)
