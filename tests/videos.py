@@ -27,7 +27,7 @@ _UP, _DOWN = "200*t+250*t*t", "4000*t-300*t*t"
 _H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "20")
 _AAC = ("-c:a", "aac", "-b:a", "160k")
 _TAGS = """;FFMETADATA1
-title=Tïtle \\= "1"
+title=No space left on device \\= "ï"
 artist=Somebody
 album=An Album
 date=2024-05-06

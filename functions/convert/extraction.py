@@ -54,22 +54,21 @@ def extract(
         TransientError: The store, the memory, the disk or the time did not suffice.
     """
     run: _Run = functools.partial(_run, reader=reader, limits=limits)
-    waiting = functools.partial(_still, report)
-    media = _look(reader.url, run, waiting)
+    media = _look(reader.url, run, _still(report, 0.0))
     track = tracks.choose(media.tracks, options.track)
     _check_readable(reader, media, track)
     _check_times(media, track, options, max_duration_s)
+    expected_s = _expected_s(media, track, options)
     arguments = recipe.convert(reader.url, media=media, track=track, options=options, target_fd=target.fileno())
-    progress = _progress(report, _expected_s(media, track, options), max_duration_s)
-    outcome = run(arguments, tick=progress, pass_fds=(target.fileno(),))
+    outcome = run(arguments, tick=_progress(report, expected_s, max_duration_s), pass_fds=(target.fileno(),))
     if outcome.status == -signal.SIGXFSZ:
         raise PermanentError("audio_too_large", limit=limits.file_bytes)
     if outcome.status:
         raise PermanentError("audio_damaged", cause=outcome.log[-1000:])
     length_s = mp3_length.length_s(target)
     heard_s = outcome.reached_s if length_s is None else length_s
-    measure = functools.partial(_measure, reader.url, run, waiting)
-    _check_end(media, heard_s, _expected_s(media, track, options), outcome.log, measure)
+    measure = functools.partial(_measure, reader.url, run, _still(report, 99.0))
+    _check_end(media, heard_s, expected_s, outcome.log, measure)
     if heard_s <= 0:
         raise _nothing_heard(options, lambda: measure((f"0:{track.stream}",)))
     if heard_s > max_duration_s:
@@ -89,7 +88,9 @@ def _run(
     if reader.error:
         raise reader.error
     killed = outcome.status < 0 and outcome.status != -signal.SIGXFSZ
-    if killed or any(shortage in outcome.log for shortage in _SHORTAGES):
+    # Behind the header come the video's tags, which may say anything.
+    said = outcome.log.partition("Input #0")[0]
+    if killed or any(shortage in said for shortage in _SHORTAGES):
         raise TransientError("unavailable", cause=f"ffmpeg ended with status {outcome.status}: {outcome.log[-1000:]}")
     return outcome
 
@@ -156,8 +157,8 @@ def _expected_s(media: Media, track: Track, options: Options) -> float | None:
     return min(ends) - (options.start or 0) if ends else None
 
 
-def _still(report: Report, _reached_s: float) -> None:
-    report(0.0, None)
+def _still(report: Report, percent: float) -> Tick:
+    return lambda _reached_s: report(percent, None)
 
 
 def _progress(report: Report, expected_s: float | None, max_duration_s: int) -> Tick:
