@@ -283,6 +283,7 @@ RECIPES: dict[str, Recipe] = {
     "audible.mp4": _changed("index-last.mp4", _renamed_codec(b"aavd")),
     "locked.webm": _changed("live.webm", _locked_webm),
     "scrambled.ts": _changed("sound.ts", _scrambled),
+    "unknown.mkv": _changed("sound.mkv", lambda data: data.replace(b"A_AC3", b"A_XYZ")),
     "damaged.mp4": _changed("index-first.mp4", _damaged),
     # What others are made of
     "live.webm": _copied("sound.webm", "-live", "1"),

@@ -31,6 +31,7 @@ REFUSED = {
     "scrambled.ts": "video_encrypted",
     "silent.mp4": "no_audio",
     "no-samples.mkv": "audio_empty",
+    "unknown.mkv": "audio_unsupported",
     "damaged.mp4": "audio_damaged",
 }
 
