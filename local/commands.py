@@ -94,7 +94,7 @@ def show_status() -> int:
     print_addresses(addresses)
     print(status.table("Services", found["services"]))
     print(status.table("Processes (pid)", found["processes"]))
-    print(status.table("Events in queues", status.depths(addresses.rabbitmq_url, triggers)))
+    print(status.table("Events in queues, without those under way", status.depths(addresses.rabbitmq_url, triggers)))
     print(status.table("Jobs", status.jobs(addresses.mongodb_uri)))
     return 0
 

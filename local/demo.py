@@ -28,7 +28,7 @@ def demo() -> int:
         return 1
     url = Addresses.read(HOME).public_url
     try:
-        with httpx.Client(base_url=url, timeout=_PATIENCE_S) as client:
+        with httpx.Client(base_url=url, timeout=_PATIENCE_S, trust_env=False) as client:
             _show(client, url)
     except (DemoError, httpx.HTTPError) as error:
         print(f"The demo stopped: {error}", file=sys.stderr)

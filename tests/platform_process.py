@@ -74,6 +74,16 @@ class Platform:
         """The command lines of all processes that belong to it."""
         return [" ".join(process.cmdline()) for process in psutil.process_iter() if self._owns(process)]
 
+    def listening(self) -> list[tuple[str, str, int]]:
+        """The program, address and port of every TCP socket that they listen on."""
+        return [
+            (process.name(), socket.laddr.ip, socket.laddr.port)
+            for process in psutil.process_iter()
+            if self._owns(process)
+            for socket in process.net_connections("tcp")
+            if socket.status == psutil.CONN_LISTEN
+        ]
+
     def _owns(self, process: psutil.Process) -> bool:
         try:
             return process.environ().get(MARKER) == str(self.home)

@@ -29,6 +29,18 @@ def test_secrets_are_for_their_owner_only(platform: Platform) -> None:
         assert (platform.home / name).stat().st_mode & 0o077 == 0
 
 
+def test_nobody_but_this_machine_can_connect(platform: Platform) -> None:
+    sockets = platform.listening()
+    assert len(sockets) > 10
+    assert {address for _, address, _ in sockets} <= {"127.0.0.1", "::1"}, sockets
+
+
+def test_no_proxy_is_asked(platform: Platform) -> None:
+    nowhere = {"http_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    done = platform.run("status", platform.environment | nowhere)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_what_dies_is_started_again(platform: Platform) -> None:
     before = platform.pid("trigger-convert")
     assert before
