@@ -52,7 +52,11 @@ class Kept:
                 pause = _PAUSE_S
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
-            process = self.process = Process(self.program, self._home)
+            # Where it cannot be started, the old one, which has ended, brings us here again after the next pause.
+            try:
+                process = self.process = Process(self.program, self._home)
+            except (StartError, OSError) as error:
+                _LOG.error("%s is not started yet: %s", self.program.name, error)
 
 
 @contextlib.asynccontextmanager
