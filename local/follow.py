@@ -1,5 +1,7 @@
 """Shows logs as they grow, each line with the name of its log."""
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +13,10 @@ _LAST_BYTES = 2000
 
 def follow(directory: Path) -> None:
     """Prints the last lines of every *.log and then all that comes, also in new ones; does not return."""
-    places = {path: max(0, path.stat().st_size - _LAST_BYTES) for path in directory.glob("*.log")}
+    places: dict[Path, int] = {}
+    for path in directory.glob("*.log"):
+        with contextlib.suppress(FileNotFoundError):
+            places[path] = max(0, path.stat().st_size - _LAST_BYTES)
     while True:
         for path in sorted(directory.glob("*.log")):
             for line in _lines(path, places):
@@ -22,9 +27,15 @@ def follow(directory: Path) -> None:
 
 def _lines(path: Path, places: dict[Path, int]) -> Iterator[str]:
     """The whole lines from the remembered place on; remembers the next one."""
-    with path.open("rb") as log:
-        log.seek(places.get(path, 0))
-        new = log.read()
+    place = places.get(path, 0)
+    try:
+        with path.open("rb") as log:
+            # A restart has begun the log anew.
+            place = place if place <= os.fstat(log.fileno()).st_size else 0
+            log.seek(place)
+            new = log.read()
+    except FileNotFoundError:
+        return
     whole = new[: new.rfind(b"\n") + 1]
-    places[path] = places.get(path, 0) + len(whole)
+    places[path] = place + len(whole)
     yield from whole.decode(errors="replace").splitlines()
