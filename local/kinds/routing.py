@@ -53,6 +53,7 @@ class Reference(Model):
 
     name: Name
     namespace: Name
+    section_name: Name | None = None
     port: int | None = None
 
 
