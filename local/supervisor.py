@@ -72,7 +72,8 @@ def manifests(root: Path, home: Path) -> Manifests:
     Raises:
         ManifestError: They are not right.
     """
-    return load([*sorted((root / "knative").glob("*.yaml")), home / "site.yaml"])
+    wiring = sorted(path for path in (root / "knative").glob("*.yaml") if path.name != "kustomization.yaml")
+    return load([*wiring, home / "site.yaml"])
 
 
 async def supervise(root: Path, home: Path, report: Report, ready: Callable[[Addresses], None]) -> None:
@@ -87,6 +88,7 @@ async def supervise(root: Path, home: Path, report: Report, ready: Callable[[Add
     Raises:
         ManifestError: The manifests are not right.
         StartError: A program did not start.
+        SettingsError: RABBITMQ_URL is none.
         PlatformError: Something else is missing.
     """
     ports = kept_ports(home / "ports.json", _PORT_NAMES, preferred={"public": 8080})
