@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from audiolift.settings import SettingsError
 from local.commands import HOME, LOCK, PID, READY, ROOT, print_addresses
 from local.manifests import ManifestError
 from local.processes import StartError, lock, sweep
@@ -52,7 +53,7 @@ def _run(report: Callable[[str], None], ready: Callable[[Addresses], None]) -> i
         _begin_logs()
         try:
             asyncio.run(_until_signal(report, ready))
-        except (ManifestError, StartError, PlatformError, OSError) as error:
+        except (ManifestError, StartError, PlatformError, SettingsError, OSError) as error:
             logging.error("%s", error)
             print(error, file=sys.stderr)
             return 1

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pika
 from pika.exceptions import ChannelClosedByBroker
 
+from local.eventing.amqp import parameters
 from local.eventing.spec import TriggerSpec
 
 
@@ -29,9 +30,10 @@ def declare(amqp_url: str, broker: str, triggers: Iterable[TriggerSpec]) -> None
     An ingress that publishes at that very moment answers 500 and connects anew.
 
     Raises:
+        SettingsError: `amqp_url`, which is RABBITMQ_URL, is none.
         pika.exceptions.AMQPError: RabbitMQ cannot be reached or refuses.
     """
-    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+    with pika.BlockingConnection(parameters(amqp_url)) as connection:
         channel = connection.channel()
         # Takes the bindings of earlier filters and earlier Triggers along, which AMQP cannot list.
         channel.exchange_delete(exchange_name(broker))
@@ -48,9 +50,10 @@ def depths(amqp_url: str, triggers: Iterable[TriggerSpec]) -> dict[str, int]:
     """How many events wait in each queue that exists, not counting those that a dispatcher has fetched already.
 
     Raises:
+        SettingsError: `amqp_url`, which is RABBITMQ_URL, is none.
         pika.exceptions.AMQPError: RabbitMQ cannot be reached.
     """
-    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+    with pika.BlockingConnection(parameters(amqp_url)) as connection:
         found = {queue: _depth(connection, queue) for trigger in triggers for queue in _queues(trigger)}
     return {queue: depth for queue, depth in found.items() if depth is not None}
 

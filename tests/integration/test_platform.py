@@ -111,4 +111,7 @@ def test_a_platform_that_cannot_start_says_why_and_leaves_nothing(home: Path) ->
     assert done.returncode == 1
     assert "RabbitMQ does not take the queues of the Broker default" in done.stderr
     assert "mongod is up" not in done.stdout
+    malformed = broken.run("up", nowhere | {"RABBITMQ_URL": "rabbit"})
+    assert malformed.returncode == 1
+    assert malformed.stderr == "RABBITMQ_URL: its value is not like amqp://user:password@host:port/\n"
     until(lambda: not broken.left())
