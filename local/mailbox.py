@@ -12,6 +12,8 @@ from pathlib import Path
 from local.http import Head, answer
 
 _NEWEST = 200
+# Any other name may be a page's that was made to lead here and would read the mails (DNS rebinding).
+_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 _LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]]")
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -53,7 +55,9 @@ class Mailbox:
         self._directory = directory
 
     def page(self, head: Head) -> bytes | None:
-        """The answer to a request below /mail; None to any other."""
+        """The answer to a request below /mail on this machine's own names; None to any other."""
+        if not _HOST.fullmatch(head.get("host") or ""):
+            return None
         path = head.start[1].split("?", 1)[0].rstrip("/")
         if path == "/mail" and "application/json" not in (head.get("accept") or ""):
             return _html("Mails", _list(self._newest()))

@@ -22,6 +22,7 @@ def mailbox(tmp_path: Path) -> Mailbox:
 
 
 def _get(mailbox: Mailbox, path: str, **headers: str) -> tuple[str, str]:
+    headers = {"Host": "localhost:8080", **headers}
     response = mailbox.page(Head(("GET", path, "HTTP/1.1"), tuple(headers.items())))
     assert response
     head, _, body = response.decode().partition("\r\n\r\n")
@@ -61,4 +62,15 @@ def test_no_such_mail(mailbox: Mailbox) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/mails", "/mail/../x", "/mail/x", "/jobs/mail"])
 def test_other_paths_are_not_its(mailbox: Mailbox, path: str) -> None:
-    assert mailbox.page(Head(("GET", path, "HTTP/1.1"), ())) is None
+    assert mailbox.page(Head(("GET", path, "HTTP/1.1"), (("Host", "localhost"),))) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]", "[::1]:8080"])
+def test_this_machine_s_own_names_show_them(mailbox: Mailbox, host: str) -> None:
+    assert _get(mailbox, "/mail.json", Host=host)[0].startswith("HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", "localhost.evil.example:8080", "evil.localhost", "127.0.0.2"])
+@pytest.mark.parametrize("path", ["/mail", "/mail.json", "/mail/1"])
+def test_no_other_name_shows_them(mailbox: Mailbox, path: str, host: str) -> None:
+    assert mailbox.page(Head(("GET", path, "HTTP/1.1"), (("Host", host),))) is None
