@@ -160,6 +160,8 @@ def _dangling(manifests: Manifests) -> Iterator[str]:
         thing = found.object
         if (thing.kind, thing.name) in seen:
             yield found.wrong("metadata.name", "there are two of this kind with this name")
+        elif isinstance(thing, HttpRoute) and "HTTPRoute" in (kind for kind, _ in seen):
+            yield found.wrong("spec.hostnames", "local has one HTTPRoute, for all hostnames, and there is another")
         seen.add((thing.kind, thing.name))
         yield from (found.wrong(path, reason) for path, reason in _unmet(manifests, thing))
 

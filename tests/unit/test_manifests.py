@@ -91,6 +91,10 @@ def _rule(objects: _Objects, hostname: str) -> None:
     objects["HTTPRoute", "audiolift"]["spec"]["rules"][1]["filters"][0]["urlRewrite"]["hostname"] = hostname
 
 
+def _named(name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": "audiolift"}
+
+
 _SCALE = "spec.template.metadata.annotations.autoscaling.knative.dev/"
 _REVISION = "spec.template.spec"
 _FIRST = "spec.template.spec.containers[0]"
@@ -113,7 +117,7 @@ _REFUSED: list[tuple[Callable[[_Objects], Any], str]] = [
     (lambda o: _spec(o)["containers"].append(_container(o)), f"{_REVISION}.containers: Tuple should have at most 1"),
     (lambda o: _annotations(o).pop("autoscaling.knative.dev/max-scale"), f"{_SCALE}max-scale: is required"),
     (lambda o: _annotations(o).update({"autoscaling.knative.dev/max-scale": 3}), f"{_SCALE}max-scale: an annotation"),
-    (lambda o: _annotations(o).update({"autoscaling.knative.dev/min-scale": "9"}), "min-scale is more than max-scale"),
+    (lambda o: _annotations(o).update({"autoscaling.knative.dev/min-scale": "99"}), "min-scale is more than max-scale"),
     (lambda o: _annotations(o).update({"autoscaling.knative.dev/window": "1s"}), f"{_SCALE}window: Input should be"),
     (lambda o: _annotations(o).update({"autoscaling.knative.dev/window": "60"}), f"{_SCALE}window: is not a duration"),
     (lambda o: _annotations(o).update({"autoscaling.knative.dev/metric": "rps"}), f"{_SCALE}metric: local does not"),
@@ -157,6 +161,10 @@ _REFUSED: list[tuple[Callable[[_Objects], Any], str]] = [
     (
         lambda o: o.update({("x", "y"): o["Namespace", "audiolift"]}),
         "Namespace audiolift: metadata.name: there are two",
+    ),
+    (
+        lambda o: o.update({("x", "y"): {**o["HTTPRoute", "audiolift"], "metadata": _named("other")}}),
+        "HTTPRoute other: spec.hostnames: local has one HTTPRoute",
     ),
 ]
 
