@@ -69,7 +69,8 @@ def count_attempt(
         PermanentError: too_many_attempts, with the seconds that are left of the window.
     """
     _clean(database=database)
-    for whose, limit in ((_account(email), per_account), (_address(address), per_address)):
+    # The address first: one that is blocked already must not go on to block accounts.
+    for whose, limit in ((_address(address), per_address), (_account(email), per_account)):
         with database.transaction() as cursor:
             cursor.execute(_COUNT, {"whose": whose, "window_s": window_s})
             cursor.execute(_LEFT, (whose,))

@@ -13,6 +13,14 @@ from audiolift.jobs import Jobs
 
 DeadLetters = Collection[dict[str, Any]]
 
+KEPT_S = 30 * 24 * 3600
+
+
+def ensure_indexes(dead_letters: DeadLetters) -> None:
+    """Makes the indexes: letters go after `KEPT_S`, or with their job. Harmless when they are there."""
+    dead_letters.create_index("last_at", expireAfterSeconds=KEPT_S)
+    dead_letters.create_index("attributes.subject")
+
 
 def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters: DeadLetters) -> None:
     """Keeps the event, and ends the job whose conversion was given up; the sweep sends what that makes due.

@@ -111,6 +111,8 @@ class _Reader:
 
     def _headers_finished(self) -> None:
         if b"filename" not in self._disposition:
+            if self._text(b"name") == "file":
+                raise PermanentError("multipart_invalid", reason="its field 'file' has no filename.")
             self._value = bytearray()
             return
         self._value = None

@@ -35,6 +35,7 @@ logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(messag
 log = logging.getLogger("upload")
 
 SETTINGS = settings.load(UploadSettings)
+MONGO = store.connect(SETTINGS.mongodb_uri)
 PUBLISH: Publish = publisher(SETTINGS.k_sink)
 VERIFIER = Verifier(SETTINGS.jwks_url, issuer=SETTINGS.token_issuer, audience=SETTINGS.token_audience)
 
@@ -44,11 +45,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 @functools.cache
 def stores() -> sweeping.Stores:
     """The stores, with their indexes made; once per process."""
-    mongo = store.connect(SETTINGS.mongodb_uri)
-    found = sweeping.Stores(job_store.collection(mongo["videos"]), mongo["videos"], mongo["mp3s"])
+    found = sweeping.Stores(job_store.collection(MONGO["videos"]), MONGO["videos"], MONGO["mp3s"])
     job_store.ensure_indexes(found.jobs)
     store.ensure_indexes(found.videos)
     store.ensure_indexes(found.mp3s)
+    dead_letters.ensure_indexes(found.videos["dead_letters"])
     return found
 
 

@@ -1,6 +1,7 @@
 """Takes a video from a request's body into GridFS as it arrives, and makes a job of it."""
 
 import asyncio
+import json
 import logging
 import time
 import unicodedata
@@ -26,6 +27,8 @@ TOUCH_S = 10
 #: An upload that nobody has touched for this long has lost its process, so its Idempotency-Key is free again.
 LOST_S = 3 * TOUCH_S
 NAME_BYTES = 255
+#: What a form may have around its video: boundaries and other fields.
+FORM_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,10 @@ class Sink:
 
     async def settle(self) -> None:
         """Returns once nothing is being stored."""
-        storing, self._storing = self._storing, None
-        if storing:
-            await storing
+        if self._storing:
+            # Shielded: a thread cannot be cancelled, and must not write on after its upload was discarded.
+            await asyncio.shield(self._storing)
+            self._storing = None
 
     async def close(self) -> File:
         """Stores the rest and makes the file visible."""
@@ -96,8 +100,7 @@ async def receive(
     Raises:
         PermanentError: What is wrong with the request, for the sender to mend.
     """
-    # A form has a little more than the video in it: its own fields and boundaries.
-    allowed = max_bytes + (64 * 1024 if _is_form(request) else 0)
+    allowed = max_bytes + (FORM_BYTES if _is_form(request) else 0)
     if request.declared_size is not None and request.declared_size > allowed:
         raise PermanentError("upload_too_large", limit=max_bytes)
     given = {name: value for name, value in request.query.items() if name != "filename"}
@@ -117,16 +120,18 @@ async def receive(
 
 
 def discard(job_id: str, *, jobs: Jobs, videos: Bucket) -> None:
-    """Removes an upload that did not complete. Its job goes last, since it is what tells of the chunks."""
-    store.delete(videos, job_id)
-    job_store.drop_upload(jobs, job_id)
+    """Removes an upload that did not complete; one that did, whatever its sender was told, is left alone."""
+    if job_store.abandon_upload(jobs, job_id):
+        store.delete(videos, job_id)
 
 
 async def _announce(request: Request, job_id: str, *, jobs: Jobs, videos: Bucket, retention_s: int) -> Job | None:
+    fingerprint = _fingerprint(request)
+
     def announce() -> Job | None:
         return job_store.start_upload(
             jobs, job_id, owner=request.owner.id, email=request.owner.email, retention_s=retention_s,
-            idempotency_key=request.idempotency_key, traceparent=request.traceparent,
+            idempotency_key=request.idempotency_key, fingerprint=fingerprint, traceparent=request.traceparent,
         )  # fmt: skip
 
     known = await run_in_threadpool(announce)
@@ -135,7 +140,15 @@ async def _announce(request: Request, job_id: str, *, jobs: Jobs, videos: Bucket
         known = await run_in_threadpool(announce)
     if known and known["state"] == "uploading":
         raise PermanentError("idempotency_key_in_use", retry_after=LOST_S)
+    if known and known.get("fingerprint") != fingerprint:
+        raise PermanentError("idempotency_key_reused")
     return known
+
+
+def _fingerprint(request: Request) -> str:
+    """What is known of an upload before its body comes; a form's length varies with its boundary."""
+    size = None if _is_form(request) else request.declared_size
+    return json.dumps([sorted(request.query.items()), size])
 
 
 async def _store(
@@ -144,7 +157,7 @@ async def _store(
 ) -> Job:  # fmt: skip
     writer = Writer(videos, job_id, name=job_id, content_type="application/octet-stream")
     arrival = Arrival(Sink(writer, limit=max_bytes), options=dict(given))
-    alive = _touching(body, job_id, jobs=jobs)
+    alive = _touching(body, job_id, jobs=jobs, limit=max_bytes + FORM_BYTES)
     try:
         await (_take_form(request, alive, arrival) if _is_form(request) else _take_raw(request, alive, arrival))
         wanted = options.parse(arrival.options)
@@ -185,9 +198,12 @@ async def _take_form(request: Request, body: AsyncIterator[bytes], arrival: Arri
         raise PermanentError("file_missing")
 
 
-async def _touching(body: AsyncIterator[bytes], job_id: str, *, jobs: Jobs) -> AsyncIterator[bytes]:
-    touched = time.monotonic()
+async def _touching(body: AsyncIterator[bytes], job_id: str, *, jobs: Jobs, limit: int) -> AsyncIterator[bytes]:
+    touched, size = time.monotonic(), 0
     async for data in body:
+        size += len(data)
+        if size > limit:
+            raise PermanentError("upload_too_large", limit=limit - FORM_BYTES)
         if time.monotonic() - touched > TOUCH_S:
             await run_in_threadpool(job_store.touch_upload, jobs, job_id)
             touched = time.monotonic()

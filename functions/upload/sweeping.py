@@ -10,17 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pymongo.errors import PyMongoError
+
 from audiolift import jobs as job_store
 from audiolift import store
-from audiolift.errors import PermanentError
+from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job, Jobs
 from audiolift.publish import Publish
 from audiolift.store import Bucket
+from receiving import discard
 
 log = logging.getLogger("upload")
 
 #: Jobs that one step takes in one sweep; the next minute brings the next.
 BATCH = 200
+#: Failures after which a step gives up until the next minute.
+FAILURES = 3
 #: Who made an event due sends it within this time.
 OUTBOX_GRACE = timedelta(seconds=15)
 #: A worker that died is followed by the broker's redelivery within this time after its lease.
@@ -28,6 +33,8 @@ LEASE_GRACE = timedelta(seconds=90)
 RESTARTS = 3
 #: An event can wait in a long queue for this long before it is sent again.
 QUEUE_GRACE = timedelta(minutes=30)
+#: Two days of it: then nobody is going to convert the job.
+WAITS = 96
 MAIL_GRACE = timedelta(minutes=10)
 #: About half a day of mail servers that are out of reach.
 MAIL_TRIES = 72
@@ -51,7 +58,7 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         How many jobs each step took.
 
     Raises:
-        TransientError: The sink took no event; the steps before it are done.
+        TransientError: A step met an outage; all that could be done is done.
     """
     now = now or datetime.now(UTC)
     stalled = {"state": "uploading", "updated_at": {"$lt": now - timedelta(seconds=stall_s)}}
@@ -59,7 +66,7 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
     forgotten = {"state": "deleted", "updated_at": {"$lt": now - TOMBSTONE}}
     unsent = {"outbox.id": {"$exists": True}, "updated_at": {"$lt": now - OUTBOX_GRACE}}
     steps: list[tuple[str, dict[str, Any], Callable[[Job], object]]] = [
-        ("abandoned uploads", stalled, lambda job: _discard(job, stores)),
+        ("abandoned uploads", stalled, lambda job: discard(job["_id"], jobs=stores.jobs, videos=stores.videos)),
         ("expired jobs", expired, lambda job: job_store.delete(stores.jobs, job["_id"])),
         ("deleted jobs", {"state": "deleted", "purged": None}, lambda job: purge(job, stores)),
         ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),
@@ -69,7 +76,10 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         # Last: a broker that is out of reach stops no other step.
         ("outboxes", unsent, lambda job: job_store.send_outbox(stores.jobs, job["_id"], publish)),
     ]
-    return {name: _each(stores.jobs, query, act) for name, query, act in steps}
+    done = {name: _each(stores.jobs, query, act) for name, query, act in steps}
+    if errors := [error for _, error in done.values() if error]:
+        raise TransientError("unavailable", cause=f"the sweep is not complete: {errors[0]}") from errors[0]
+    return {name: count for name, (count, _) in done.items()}
 
 
 def purge(job: Job, stores: Stores) -> None:
@@ -77,19 +87,26 @@ def purge(job: Job, stores: Stores) -> None:
     store.delete(stores.videos, job["_id"])
     for attempt in range(1, job["attempt"] + 1):
         store.delete(stores.mp3s, f"{job['_id']}.{attempt}")
+    stores.videos["dead_letters"].delete_many({"attributes.subject": job["_id"]})
     stores.jobs.update_one({"_id": job["_id"], "state": "deleted"}, {"$set": {"purged": True}})
 
 
-def _each(jobs: Jobs, query: dict[str, Any], act: Callable[[Job], object]) -> int:
-    found = list(jobs.find(query).sort("updated_at").limit(BATCH))
-    for job in found:
-        act(job)
-    return len(found)
-
-
-def _discard(job: Job, stores: Stores) -> None:
-    store.delete(stores.videos, job["_id"])
-    job_store.drop_upload(stores.jobs, job["_id"])
+def _each(jobs: Jobs, query: dict[str, Any], act: Callable[[Job], object]) -> tuple[int, Exception | None]:
+    """How many jobs were seen to, and what went wrong first. Some failures are a job's own; many are an outage."""
+    done, errors = 0, list[Exception]()
+    try:
+        for job in list(jobs.find(query).sort("updated_at").limit(BATCH)):
+            try:
+                act(job)
+                done += 1
+            except (TransientError, PyMongoError) as error:
+                log.warning("job %s could not be swept: %s", job["_id"], error)
+                errors.append(error)
+                if len(errors) == FAILURES:
+                    break
+    except PyMongoError as error:
+        errors.append(error)
+    return done, errors[0] if errors else None
 
 
 def _forget(job: Job, stores: Stores) -> None:
@@ -114,6 +131,9 @@ def _waiting(now: datetime) -> dict[str, Any]:
 
 
 def _wait_again(job: Job, jobs: Jobs) -> None:
+    if job.get("resent", 0) >= WAITS:
+        job_store.fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
+        return
     job_store.resend(jobs, job, job_store.uploaded_event(job), source="upload", count="resent")
 
 

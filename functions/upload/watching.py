@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -16,6 +17,7 @@ log = logging.getLogger("upload")
 TICK_S = 0.25
 #: Proxies close a connection that is silent for long.
 KEEPALIVE_S = 15
+GONE: Job = {"state": "deleted", "progress": {"percent": 0.0, "eta_s": None}, "version": sys.maxsize}
 FIELDS = {"state": 1, "progress": 1, "error": 1, "version": 1}
 
 
@@ -51,17 +53,17 @@ class Watcher:
             self._watched[job_id] -= 1
             if not self._watched[job_id]:
                 del self._watched[job_id]
-                self._seen.pop(job_id, None)
 
     async def _change(self, job_id: str, version: int | None) -> Job:
         async with self._looked:
-            await self._looked.wait_for(lambda: job_id in self._seen and self._seen[job_id]["version"] != version)
+            await self._looked.wait_for(lambda: job_id in self._seen and self._seen[job_id]["version"] > (version or 0))
             return self._seen[job_id]
 
     async def _look(self) -> None:
         while self._watched:
             try:
-                await run_in_threadpool(self._query, list(self._watched))
+                found = await run_in_threadpool(self._query, list(self._watched))
+                self._seen = {job_id: job for job_id, job in found.items() if job_id in self._watched}
             except PyMongoError as error:
                 log.warning("progress cannot be read just now: %s", error)
             async with self._looked:
@@ -69,10 +71,9 @@ class Watcher:
             await asyncio.sleep(TICK_S)
         self._looking = None
 
-    def _query(self, ids: list[str]) -> None:
+    def _query(self, ids: list[str]) -> dict[str, Job]:
         found = {job["_id"]: job for job in self._jobs.find({"_id": {"$in": ids}}, FIELDS)}
-        gone: Job = {"state": "deleted", "progress": {"percent": 0.0, "eta_s": None}, "version": -1}
-        self._seen.update({job_id: found.get(job_id, gone | {"_id": job_id}) for job_id in ids})
+        return {job_id: found.get(job_id, GONE | {"_id": job_id}) for job_id in ids}
 
 
 def event(job: Job) -> str:

@@ -61,6 +61,9 @@ CODES: dict[str, Code] = {
     "idempotency_key_in_use": Code(
         409, "An upload with this Idempotency-Key is still arriving. Please wait for it or use another key."
     ),
+    "idempotency_key_reused": Code(
+        422, "This Idempotency-Key was used for another upload. Please use a new key for each video."
+    ),
     "job_not_found": Code(404, "You have no job with that id."),
     "audio_not_found": Code(404, "You have no audio with that id."),
     "audio_not_ready": Code(409, "The audio is not ready yet. Please follow the job until it is converted."),

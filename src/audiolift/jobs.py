@@ -9,8 +9,8 @@ worker writes and guards its updates, so a worker that was overtaken can neither
 
 A document: `{_id, owner, email, state, video{file_id, name, size, sha256}, options{}, attempt, restarts, resent,
 lease_until, progress{percent, eta_s}, audio{file_id, name, size, duration_s}, error{code, message},
-mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, traceparent, version, created_at, updated_at,
-expires_at, purged}`. Times are UTC.
+mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, fingerprint, traceparent, version, created_at,
+updated_at, expires_at, purged}`. Times are UTC.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -83,6 +83,7 @@ def start_upload(
     email: str,
     retention_s: int,
     idempotency_key: str | None = None,
+    fingerprint: str | None = None,
     traceparent: str | None = None,
 ) -> Job | None:
     """Notes an upload before its first byte is stored, so that the sweep can clear away what a crash leaves.
@@ -109,7 +110,7 @@ def start_upload(
         "expires_at": now + timedelta(seconds=retention_s),
     }
     job |= {"traceparent": traceparent} if traceparent else {}
-    job |= {"idempotency_key": idempotency_key} if idempotency_key else {}
+    job |= {"idempotency_key": idempotency_key, "fingerprint": fingerprint} if idempotency_key else {}
     try:
         jobs.insert_one(job)
     except DuplicateKeyError as error:
@@ -140,9 +141,14 @@ def finish_upload(jobs: Jobs, job_id: str, video: File, *, name: str, options: d
     return job
 
 
-def drop_upload(jobs: Jobs, job_id: str) -> None:
-    """Forgets an upload that did not complete. Its chunks go first: the caller deletes them."""
-    jobs.delete_one({"_id": job_id, "state": "uploading"})
+def abandon_upload(jobs: Jobs, job_id: str) -> bool:
+    """Ends an upload that did not complete; what it stored may go only then.
+
+    Returns:
+        False when the video is complete after all, or the upload is gone already.
+    """
+    gone = {"$set": {"state": "deleted", "updated_at": _now()}, "$unset": {"idempotency_key": ""}}
+    return jobs.update_one({"_id": job_id, "state": "uploading"}, gone).matched_count == 1
 
 
 def claim(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:

@@ -66,14 +66,14 @@ def test_a_complete_upload_makes_its_event_due_in_the_same_update(jobs: Jobs) ->
 
 def test_an_upload_that_was_given_up_cannot_be_completed(jobs: Jobs) -> None:
     job_id = made.uploading(jobs)
-    job_store.drop_upload(jobs, job_id)
+    job_store.abandon_upload(jobs, job_id)
     with pytest.raises(PermanentError, match="upload_abandoned"):
         job_store.finish_upload(jobs, job_id, made.file(job_id, "a.mp4"), name="a.mp4", options={})
 
 
 def test_a_complete_upload_is_neither_dropped_nor_touched_nor_completed_again(jobs: Jobs) -> None:
     job = made.uploaded(jobs)
-    job_store.drop_upload(jobs, job["_id"])
+    job_store.abandon_upload(jobs, job["_id"])
     job_store.touch_upload(jobs, job["_id"])
     with pytest.raises(PermanentError, match="upload_abandoned"):
         job_store.finish_upload(jobs, job["_id"], made.file("other", "b.mp4"), name="b.mp4", options={})

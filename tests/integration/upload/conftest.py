@@ -38,6 +38,10 @@ def shared_sink() -> Iterator[Sink]:
 
 @pytest.fixture(scope="module")
 def function(mongod: str, tokens: Issuer, shared_sink: Sink) -> Iterator[RunningFunction]:
+    # Other tests have the same server, and leave what no upload would.
+    with store.connect(mongod) as mongo:
+        mongo.drop_database("videos")
+        mongo.drop_database("mp3s")
     with running("upload", settings(mongod, tokens, shared_sink)) as started:
         yield started
 

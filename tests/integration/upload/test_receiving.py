@@ -1,17 +1,22 @@
 """What comes in through POST /upload, and what stays when it fails."""
 
+import asyncio
 import hashlib
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
 
+import receiving
+from audiolift import jobs as job_store
 from audiolift import store
+from audiolift.tokens import Owner
 from tests.functions import RunningFunction, running
 from tests.integration.upload.conftest import CLUSTER_HOST, LIMIT, MIB, settings
 from tests.peers import Issuer, Sink
@@ -97,6 +102,7 @@ OPTION = b'\r\n--b\r\nContent-Disposition: form-data; name="end"\r\n\r\n1'
             "option_invalid",
         ),
         ("", FORM, OPTION[2:] + b"\r\n--b--\r\n", 422, "file_missing"),
+        ("", FORM, PART.replace(b'; filename="a.mp4"', b"") + b"\r\n--b--\r\n", 400, "multipart_invalid"),
         ("", FORM, PART.replace(b'"file"', b'"film"') + b"\r\n--b--\r\n", 400, "multipart_invalid"),
         ("", FORM, PART + b"\r\n" + PART + b"\r\n--b--\r\n", 400, "multipart_invalid"),
         ("", FORM, PART.replace(b"\r\n\r\nabc", b"\r\n\r\n") + b"\r\n--b--\r\n", 422, "video_empty"),
@@ -131,6 +137,16 @@ def test_the_size_limit_is_enforced_while_reading(client: httpx.Client, mongo: M
     assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large")
     assert nothing_stored(mongo)
     assert client.post("/upload?filename=a.mp4", content=stream(LIMIT)).status_code == 202
+
+
+def test_what_surrounds_a_file_counts_too(client: httpx.Client, mongo: MongoClient[dict[str, Any]]) -> None:
+    def endless() -> Iterator[bytes]:
+        yield PART + b"\r\n--b--\r\n"
+        yield from stream(LIMIT + 4 * 65536)
+
+    answer = client.post("/upload", headers=FORM, content=endless())
+    assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large")
+    assert nothing_stored(mongo)
 
 
 def test_a_size_over_the_limit_is_refused_before_it_comes(function: RunningFunction, tokens: Issuer) -> None:
@@ -193,6 +209,9 @@ def test_an_idempotency_key_makes_one_job(client: httpx.Client, broker: Sink, to
     assert "idempotency-replayed" not in first.headers
     assert second.headers["idempotency-replayed"] == "true"
     assert len(broker.of(first.json()["id"])) == 1
+    for other, content in (("b.mp4", b"abc"), ("a.mp4", b"abcd"), ("a.mp4&quality=high", b"abc")):
+        refused = client.post(f"/upload?filename={other}", headers=key, content=content)
+        assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
     others = client.post("/upload?filename=a.mp4", headers=key | tokens.bearer("bob"), content=b"abc")
     assert others.json()["id"] != first.json()["id"]
 
@@ -208,6 +227,35 @@ def test_a_lost_upload_gives_its_key_back(client: httpx.Client, mongo: MongoClie
     assert second.status_code == 202
     assert second.json()["id"] != first
     assert mongo["videos"]["fs.chunks"].count_documents({"files_id": first}) == 0
+
+
+async def _body() -> AsyncIterator[bytes]:
+    yield b"a video"
+
+
+def test_a_lost_answer_of_mongodb_costs_no_video(
+    mongo: MongoClient[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, videos = job_store.collection(mongo["videos"]), mongo["videos"]
+    request = receiving.Request(Owner("eve", "eve@example.com"), "", {"filename": "a.mp4"}, 7, "lost-answer", None)
+    finish = job_store.finish_upload
+
+    def finish_without_answer(*args: Any, **options: Any) -> None:
+        finish(*args, **options)
+        raise AutoReconnect("the answer got lost")
+
+    def receive() -> Any:
+        return asyncio.run(
+            receiving.receive(request, _body(), jobs=jobs, videos=videos, max_bytes=LIMIT, retention_s=60)
+        )
+
+    monkeypatch.setattr(job_store, "finish_upload", finish_without_answer)
+    with pytest.raises(AutoReconnect):
+        receive()
+    job, new = receive()
+    assert not new
+    assert job["state"] == "uploaded"
+    assert b"".join(store.read(videos, job["video"]["file_id"], 0, 7)) == b"a video"
 
 
 def test_an_upload_is_taken_while_the_broker_is_down(

@@ -13,6 +13,7 @@ from audiolift import jobs as job_store
 from audiolift import store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job
+from receiving import discard
 
 MINUTE = timedelta(minutes=1)
 
@@ -103,8 +104,37 @@ def test_an_abandoned_upload_goes_with_its_chunks(stores: sweeping.Stores, outsi
     job_store.start_upload(stores.jobs, "lost", owner="ada", email="a@example.com", retention_s=86400)
     store.Writer(stores.videos, "lost", name="lost", content_type="video/mp4").write(b"\0" * store.CHUNK)
     assert outside.sweep(10 * MINUTE) == {}
-    assert outside.sweep(16 * MINUTE) == {"abandoned uploads": 1}
-    assert stores.jobs.count_documents({}) == stores.videos["fs.chunks"].count_documents({}) == 0
+    assert outside.sweep(16 * MINUTE) == {"abandoned uploads": 1, "deleted jobs": 1}
+    assert stores.videos["fs.chunks"].count_documents({}) == 0
+    assert outside.sweep(timedelta(days=1, minutes=1)) == {"forgotten jobs": 1}
+    assert stores.jobs.count_documents({}) == 0
+
+
+def test_an_upload_that_completes_while_the_sweep_looks_is_left_alone(stores: sweeping.Stores) -> None:
+    job = uploaded(stores)
+    discard(job, jobs=stores.jobs, videos=stores.videos)
+    assert get(stores, job)["state"] == "uploaded"
+    assert store.find(stores.videos, job)
+
+
+def test_a_job_that_cannot_be_swept_stops_no_other(stores: sweeping.Stores, outside: Outside) -> None:
+    bad, good = uploaded(stores), uploaded(stores)
+
+    def publish(event: Mapping[str, Any]) -> None:
+        if event["subject"] == bad:
+            raise TransientError("unavailable")
+        outside.publish(event)
+
+    with pytest.raises(TransientError):
+        sweeping.sweep(stores, publish=publish, stall_s=900, now=outside.now + MINUTE)
+    assert outside.sent == [f"{good}.uploaded"]
+
+
+def test_a_job_that_nobody_converts_fails_in_the_end(stores: sweeping.Stores, outside: Outside) -> None:
+    job = uploaded(stores)
+    stores.jobs.update_one({"_id": job}, {"$set": {"resent": sweeping.WAITS, "outbox": []}})
+    outside.sweep(31 * MINUTE)
+    assert get(stores, job)["error"]["code"] == "conversion_failed"
 
 
 def test_a_stalled_conversion_is_restarted_and_given_up_in_the_end(stores: sweeping.Stores, outside: Outside) -> None:
