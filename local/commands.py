@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from local import follow, status, wiring
-from local.processes import MARKER, lock, sweep
+from local.processes import MARKER, locked, sweep
 from local.supervisor import Addresses, manifests
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,22 +24,31 @@ PID = HOME / "supervisor.pid"
 READY = "Ready."
 # Longer than all that stops one after another, 30 s each: eventing, replicas, servers.
 _STOP_S = 100.0
+# How long another command's start, or the end before it, is waited for.
+_OTHER_S = 120.0
 
 
 def is_up() -> bool:
-    """Whether a supervisor lives."""
-    held = lock(LOCK)
-    if held:
-        held.close()
-    return held is None
+    """Whether a supervisor lives, be it ready, starting or stopping."""
+    return locked(LOCK)
 
 
 def up() -> int:
     """Start the platform in the background; returns once it is ready."""
-    if is_up():
-        print("Audiolift is up already.")
-        print_addresses(Addresses.read(HOME))
-        return 0
+    deadline = time.monotonic() + _OTHER_S
+    while is_up():
+        if addresses := _addresses():
+            print("Audiolift is up already.")
+            print_addresses(addresses)
+            return 0
+        if time.monotonic() > deadline:
+            print(f"Audiolift has not come up within {_OTHER_S:.0f} s; see {HOME / 'logs'}", file=sys.stderr)
+            return 1
+        time.sleep(0.1)
+    return _start()
+
+
+def _start() -> int:
     HOME.mkdir(parents=True, exist_ok=True)
     output = HOME / "supervisor.out"
     reading, writing = os.pipe()
@@ -59,21 +68,33 @@ def up() -> int:
     with os.fdopen(reading) as reports:
         for line in reports:
             print(line, end="", flush=True)
-    if line.strip() != READY:
-        print(output.read_text(), end="", file=sys.stderr)
-        return supervisor.wait() or 1
-    print_addresses(Addresses.read(HOME))
-    return 0
+    if line.strip() == READY and (addresses := _addresses()):
+        print_addresses(addresses)
+        return 0
+    code = supervisor.wait()
+    if is_up():
+        # Another one came first.
+        return up()
+    print(output.read_text(), end="", file=sys.stderr)
+    return code or 1
+
+
+def _addresses() -> Addresses | None:
+    """Those of the platform, once it is ready."""
+    try:
+        return Addresses.read(HOME)
+    except FileNotFoundError:
+        return None
 
 
 def down() -> int:
     """End the platform and whatever it may have left."""
     if was_up := is_up():
         print("Stopping.", flush=True)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(PID.read_text()), signal.SIGTERM)
+        asked = False
         deadline = time.monotonic() + _STOP_S
         while is_up() and time.monotonic() < deadline:
+            asked = asked or _ask_to_end()
             time.sleep(0.1)
     left = sweep(HOME)
     shutil.rmtree(HOME / "scratch", ignore_errors=True)
@@ -83,12 +104,23 @@ def down() -> int:
     return 0
 
 
+def _ask_to_end() -> bool:
+    """Whether the supervisor could be told; it has no file yet when it has just begun, and none when it has ended."""
+    try:
+        os.kill(int(PID.read_text()), signal.SIGTERM)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    return True
+
+
 def show_status() -> int:
     """Show services with their replicas, processes, waiting events and jobs."""
     if not is_up():
         print("Audiolift is down. `make up` starts it.")
         return 1
-    addresses = Addresses.read(HOME)
+    if not (addresses := _addresses()):
+        print("Audiolift is starting or stopping.")
+        return 1
     found = status.ask(addresses.control_url)
     triggers = wiring.trigger_specs(manifests(ROOT, HOME), json.loads((HOME / "ports.json").read_text()))
     print_addresses(addresses)

@@ -86,11 +86,13 @@ def _alone() -> Iterator[bool]:
             time.sleep(0.05)
             held = lock(LOCK)
     if held:
+        Addresses.forget(HOME)
         PID.write_text(str(os.getpid()))
     try:
         yield held is not None
     finally:
         if held:
+            PID.unlink(missing_ok=True)
             held.close()
 
 

@@ -206,6 +206,17 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
+def locked(path: Path) -> bool:
+    """Whether somebody has the lock file; two who only look do not take each other for its owner."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def lock(path: Path) -> IO[bytes] | None:
     """Takes the lock file for as long as this process lives or the answer stays open; None where another has it."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,15 +55,21 @@ class Addresses:
         """Those of the platform that is up.
 
         Raises:
-            FileNotFoundError: None ever was.
+            FileNotFoundError: None is, or it is not ready.
         """
         return cls(**json.loads((home / "addresses.json").read_text()))
 
+    @staticmethod
+    def forget(home: Path) -> None:
+        """Removes them; also those that a run that was killed has left."""
+        (home / "addresses.json").unlink(missing_ok=True)
+
     def write(self, home: Path) -> None:
         """Keeps them, readable by their owner only: an external server's address may hold a password."""
-        path = home / "addresses.json"
+        path = home / "addresses.json.new"
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(self), indent=2))
+        path.replace(home / "addresses.json")
 
 
 def manifests(root: Path, home: Path) -> Manifests:
@@ -117,6 +123,8 @@ async def supervise(root: Path, home: Path, report: Report, ready: Callable[[Add
         await _serve(stack, control(ports["control"], revisions, running))
         await _serve(stack, gateway.public(ports["public"], Router(objects), mailbox.page))
         addresses.write(home)
+        # First of all that ends, so that nobody asks what is about to close.
+        stack.callback(Addresses.forget, home)
         ready(addresses)
         await asyncio.Event().wait()
 

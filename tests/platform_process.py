@@ -53,6 +53,17 @@ class Platform:
             self.arguments(name), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
 
+    def begin(self, name: str) -> subprocess.Popen[str]:
+        """Starts a command; all that it prints is in its one pipe."""
+        return subprocess.Popen(
+            self.arguments(name),
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def arguments(self, name: str) -> tuple[str, ...]:
         """The command line of a command."""
         return (sys.executable, "-m", "local", name)

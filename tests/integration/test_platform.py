@@ -98,6 +98,39 @@ def test_killed_then_run_in_the_foreground_then_interrupted_leaves_nothing(home:
     until(lambda: not killed.left())
 
 
+def test_two_starts_at_once_bring_up_one_platform(home: Path) -> None:
+    twice = Platform(home / "platform-twice")
+    twice.home.mkdir()
+    (twice.home / "addresses.json").write_text("of a run that was killed")
+    (twice.home / "supervisor.pid").write_text("of a run that was killed")
+    starts = [twice.begin("up") for _ in range(2)]
+    until((twice.home / "site.yaml").exists)
+    supervisor = int((twice.home / "supervisor.pid").read_text())
+    os.kill(supervisor, signal.SIGSTOP)
+    during = twice.run("status", twice.environment)
+    os.kill(supervisor, signal.SIGCONT)
+    assert (during.returncode, during.stdout) == (1, "Audiolift is starting or stopping.\n")
+    said = [start.communicate(timeout=180)[0] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0], said
+    assert sum("up already" in text for text in said) == 1
+    assert all(twice.url in text for text in said)
+    twice.command("down")
+    assert not twice.left()
+    assert not (twice.home / "addresses.json").exists()
+    assert not (twice.home / "supervisor.pid").exists()
+    assert "Audiolift is down" in twice.run("status", twice.environment).stdout
+
+
+def test_a_start_can_be_ended(home: Path) -> None:
+    early = Platform(home / "platform-early")
+    start = early.begin("up")
+    until((early.home / "logs/mariadb.log").exists)
+    early.command("down")
+    start.communicate(timeout=60)
+    assert start.returncode != 0
+    assert not early.left()
+
+
 def _secrets(platform: Platform) -> list[object]:
     objects = yaml.safe_load_all((platform.home / "site.yaml").read_text())
     return [one for one in objects if one["metadata"]["name"] in ("audiolift-tokens", "audiolift-links")]
