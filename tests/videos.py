@@ -154,6 +154,14 @@ def _damaged(data: bytes) -> bytes:
     return data[:start] + random.Random(1).randbytes(len(data) - start)
 
 
+def _damaged_frames(data: bytes) -> bytes:
+    """MP3 frames that, from the third on, do not begin as frames do."""
+    frames, noise = bytearray(data), random.Random(3)
+    for found in list(re.finditer(rb"\xff\xfb", data))[2:]:
+        frames[found.start() : found.start() + 90] = noise.randbytes(90)
+    return bytes(frames)
+
+
 def _renamed_codec(code: bytes) -> Callable[[bytes], bytes]:
     return lambda data: data.replace(b"mp4a", code)
 
@@ -284,6 +292,7 @@ RECIPES: dict[str, Recipe] = {
     "locked.webm": _changed("live.webm", _locked_webm),
     "scrambled.ts": _changed("sound.ts", _scrambled),
     "unknown.mkv": _changed("sound.mkv", lambda data: data.replace(b"A_AC3", b"A_XYZ")),
+    "damaged-mp3.mkv": _changed("mp3.mkv", _damaged_frames),
     "damaged.mp4": _changed("index-first.mp4", _damaged),
     # What others are made of
     "live.webm": _copied("sound.webm", "-live", "1"),

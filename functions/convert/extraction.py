@@ -68,6 +68,8 @@ def extract(
     length_s = mp3_length.length_s(target)
     heard_s = outcome.reached_s if length_s is None else length_s
     measure = functools.partial(_measure, reader.url, run, _still(report, 99.0))
+    if recipe.is_copied(track, options) and expected_s is not None and expected_s - heard_s > _SLACK_S:
+        _check_copy(media, track, heard_s, measure((f"0:{track.stream}",)))
     _check_end(media, heard_s, expected_s, outcome.log, measure)
     if heard_s <= 0:
         raise _nothing_heard(options, lambda: measure((f"0:{track.stream}",)))
@@ -123,6 +125,12 @@ def _check_times(media: Media, track: Track, options: Options, max_duration_s: i
         raise _too_long(max_duration_s)
     if options.start and options.start >= sound_s:
         raise PermanentError("start_after_end", start=options.start, duration=round(sound_s, 2))
+
+
+def _check_copy(media: Media, track: Track, heard_s: float, end_s: float) -> None:
+    """Nothing decodes what is copied, so damage shows only in frames that the MP3 could not take."""
+    if end_s - (track.start_s - media.start_s) - heard_s > _SLACK_S:
+        raise PermanentError("audio_damaged", cause=f"{heard_s} s of a track that ends at {end_s} s")
 
 
 def _check_end(media: Media, heard_s: float, expected_s: float | None, log: str, measure: Callable[[], float]) -> None:

@@ -53,7 +53,7 @@ def measure(url: str, streams: Sequence[str] = ALL) -> list[str]:
     return [*_reporting(), *_input(url), *maps, "-c", "copy", "-f", "null", "-"]
 
 
-def _is_copied(track: Track, options: Options) -> bool:
+def is_copied(track: Track, options: Options) -> bool:
     """Whether the sound is an MP3 already, and taken as it is."""
     return track.codec == "mp3" and options in (Options(), Options(track=options.track))
 
@@ -97,7 +97,7 @@ def _in_video(sound_s: float, media: Media, track: Track) -> float:
 
 
 def _sound(track: Track, options: Options) -> Sequence[str]:
-    if _is_copied(track, options):
+    if is_copied(track, options):
         return "-c:a", "copy"
     if options.bitrate is not None:
         return "-c:a", "libmp3lame", "-b:a", f"{options.bitrate}k"

@@ -126,3 +126,9 @@ def test_the_length_of_an_mp3(file: io.BytesIO, seconds: float | None) -> None:
 def test_the_length_of_an_mp3_behind_its_tag() -> None:
     tagged = b"ID3\3\0\0\0\0\1\2" + bytes(130) + mp3(3, 0, 0).getvalue()
     assert mp3_length.length_s(io.BytesIO(tagged)) == (1000 * 1152 - 1920) / 44100
+
+
+@pytest.mark.parametrize("header", [b"\xff\xfb\xfc\x00", b"\xff\xeb\x90\x00", b"\x00\xfb\x90\x00", b"\xff\xfb"])
+def test_what_is_no_frame_counts_nothing(header: bytes) -> None:
+    assert mp3_length.length_s(io.BytesIO(header + bytes(300))) is None
+    assert mp3_length.length_s(io.BytesIO(header)) is None

@@ -33,6 +33,7 @@ REFUSED = {
     "no-samples.mkv": "audio_empty",
     "unknown.mkv": "audio_unsupported",
     "damaged.mp4": "audio_damaged",
+    "damaged-mp3.mkv": "audio_damaged",
 }
 
 
