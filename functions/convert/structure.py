@@ -3,12 +3,15 @@
 Left alone, ffmpeg decodes the cipher text and finds it damaged or, worse, makes noise of it.
 """
 
+import functools
 from collections.abc import Callable, Container, Iterator
 
 #: Gives the bytes from an offset up to and without another.
 Read = Callable[[int, int], bytes]
+#: Gives the boxes from an offset up to another.
+Boxes = Callable[[int, int], Iterator[tuple[bytes, int, int]]]
 
-#: A movie has a handful of boxes per level. A fragmented one has thousands, but its index comes before those.
+#: A movie has a few dozen boxes per track. A fragmented one has thousands, but its index comes before those.
 _MOST_BOXES = 10_000
 _SAMPLE_TABLE = (b"mdia", b"minf", b"stbl", b"stsd")
 #: MPEG-TS: packets looked at, and their length, bare or behind a time stamp (Blu-ray).
@@ -41,21 +44,25 @@ def is_cut(read: Read, size: int) -> bool:
 
 def _encrypted_tracks(read: Read, size: int) -> set[int]:
     """By the kind of their samples (ISO/IEC 23001-7, section 4.1; ISO/IEC 14496-12, section 8.12)."""
-    start, end = next((part for kind, *part in _boxes(read, 0, size) if kind == b"moov"), (0, 0))
-    tracks = (part for kind, *part in _boxes(read, start, end) if kind == b"trak")
-    return {number for number, part in enumerate(tracks) if _has_encrypted_samples(read, *part)}
+    boxes = functools.partial(_boxes, read, iter(range(_MOST_BOXES)))
+    start, end = next((part for kind, *part in boxes(0, size) if kind == b"moov"), (0, 0))
+    tracks = (part for kind, *part in boxes(start, end) if kind == b"trak")
+    return {number for number, part in enumerate(tracks) if _has_encrypted_samples(boxes, *part)}
 
 
-def _has_encrypted_samples(read: Read, start: int, end: int) -> bool:
+def _has_encrypted_samples(boxes: Boxes, start: int, end: int) -> bool:
     for wanted in _SAMPLE_TABLE:
-        start, end = next((part for kind, *part in _boxes(read, start, end) if kind == wanted), (0, 0))
+        start, end = next((part for kind, *part in boxes(start, end) if kind == wanted), (0, 0))
     # The entries follow a version, flags and their count.
-    return any(kind.startswith(b"enc") for kind, *_ in _boxes(read, start + 8, end))
+    return any(kind.startswith(b"enc") for kind, *_ in boxes(start + 8, end))
 
 
-def _boxes(read: Read, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Each box's kind, and where its content starts and ends (ISO/IEC 14496-12, section 4.2)."""
-    for _ in range(_MOST_BOXES):
+def _boxes(read: Read, budget: Iterator[int], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Each box's kind, and where its content starts and ends (ISO/IEC 14496-12, section 4.2).
+
+    The budget is one for all levels: a hostile file has many boxes in many boxes.
+    """
+    for _ in budget:
         if start + 8 > end:
             return
         header = read(start, min(start + 16, end))

@@ -36,6 +36,17 @@ def test_encrypted_tracks_of_an_mp4() -> None:
     assert encrypted(movie(track(b"enca")), formats=("avi",)) == []
 
 
+def test_boxes_within_boxes_are_bounded_together() -> None:
+    data, reads = movie(*[box(b"trak", struct.pack(">I4s", 8, b"free") * 1000)] * 100), []
+
+    def read(start: int, end: int) -> bytes:
+        reads.append(start)
+        return data[start:end]
+
+    assert not structure.is_encrypted(read, len(data), formats=("mov",), stream=0)
+    assert len(reads) <= 10_000
+
+
 def test_boxes_with_sizes_of_64_bits_and_up_to_the_end() -> None:
     wide = struct.pack(">I4sQ", 1, b"mdat", 116) + bytes(100)
     last = bytearray(box(b"moov", track(b"enca")))
