@@ -10,7 +10,6 @@ from pymongo import MongoClient
 
 from audiolift import prepare
 
-
 _SOURCE = str(Path(__file__).parents[3] / "src")
 
 
