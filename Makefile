@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs test check format lock
+.PHONY: help setup demo up down run status logs test check bench format lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ check: setup ## lint, layout and types
 	.venv/bin/mypy src local tests bench
 	@# One after another: each function has its own module main.
 	for function in functions/*/; do .venv/bin/mypy $$function || exit 1; done
+
+bench: setup ## measure speed and memory, with nothing else running
+	@for name in upload platform cold_start convert; do PYTHONPATH=src:functions/convert .venv/bin/python -m bench.$$name || exit 1; done
 
 format: setup ## lay out the code
 	.venv/bin/ruff check --fix

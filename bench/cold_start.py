@@ -1,6 +1,6 @@
 """From process start to the first answer, each function beside functions-framework's hello world, in the same run.
 
-    PYTHONPATH=src .venv/bin/python -m bench.cold_start [--rounds N]
+    PYTHONPATH=src:functions/convert .venv/bin/python -m bench.cold_start [--rounds N]
 
 Each runs in its own environment, `.local/venvs/<function>`, as it does under `make up`. The first answer is /healthz,
 so that no store counts. Hello world is started the same way: gunicorn for sync, uvicorn for aio. Prints medians and

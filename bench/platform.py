@@ -1,6 +1,6 @@
 """What the platform adds to a short clip: from the upload's answer to the MP3 that can be downloaded, warm.
 
-    PYTHONPATH=src .venv/bin/python -m bench.platform [--rounds N]
+    PYTHONPATH=src:functions/convert .venv/bin/python -m bench.platform [--rounds N]
 
 Starts a platform of its own, converts Big Buck Bunny (5.3 s) again and again, and times bare ffmpeg on the local file
 in the same run. Prints the medians and the difference.

@@ -1,6 +1,6 @@
 """1 GB through HTTP into GridFS, beside pymongo's own `upload_from_stream` of the same file, in the same run.
 
-    PYTHONPATH=src .venv/bin/python -m bench.upload [--size BYTES] [--rounds N]
+    PYTHONPATH=src:functions/convert .venv/bin/python -m bench.upload [--size BYTES] [--rounds N]
 
 Prints wall time, CPU time of the process that talks to MongoDB, its peak memory, and the ratios of the medians.
 """
