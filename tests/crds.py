@@ -83,6 +83,7 @@ RABBITMQ_BROKER_CONFIG = _object(
     ),
 )
 
+_FROM: Schema = {"type": "object", "properties": {"from": one_of("All", "Same")}, "additionalProperties": False}
 _LISTENER = closed(
     required=("name", "port", "protocol"),
     name=TEXT,
@@ -92,7 +93,7 @@ _LISTENER = closed(
     tls=closed(
         mode=one_of("Terminate"), certificateRefs=many(closed(required=("name",), name=TEXT), minItems=1, maxItems=64)
     ),
-    allowedRoutes=closed(namespaces=closed(**{"from": one_of("All", "Same")})),
+    allowedRoutes=closed(namespaces=_FROM),
 )
 GATEWAY = _object(
     "gateway.networking.k8s.io/v1",

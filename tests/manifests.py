@@ -1,6 +1,6 @@
 """What knative/ holds and what an overlay makes of it: as much of kustomize as our overlays use.
 
-`kubectl kustomize` is not on every machine; it was run by hand, and its result was that of `build` (docs/deploy.md).
+`kubectl kustomize` is not on every machine; by hand, its objects were those of `build`, in the same order, for every overlay.
 """
 
 import copy
@@ -69,7 +69,8 @@ def matches(patch: Document, one: Document) -> bool:
 
 def _changed(one: Document, change: Document | list[Document]) -> Document:
     if isinstance(change, dict):
-        return _merged(one, change)
+        merged: Document = _merged(one, change)
+        return merged
     changed = copy.deepcopy(one)
     for operation in change:
         _operate(changed, operation)
