@@ -1,6 +1,7 @@
 """What knative/ holds and what an overlay makes of it: as much of kustomize as our overlays use.
 
-`kubectl kustomize` is not on every machine; by hand, its objects were those of `build`, in the same order, for every overlay.
+`kubectl kustomize` is not on every machine; by hand, its objects were those of `build`, in the same order, for all
+overlays.
 """
 
 import copy
