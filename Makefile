@@ -46,7 +46,7 @@ format: setup ## lay out the code
 	.venv/bin/ruff format
 
 lock: setup ## pin the newest versions of all requirements, with hashes
-	@for name in dev local auth upload convert notify media; do \
+	@for name in dev local build auth upload convert notify media; do \
 		if [ $$name != dev ]; then constraint="--constraint requirements/dev.txt"; fi; \
 		if [ $$name = media ]; then constraint=; fi; \
 		UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --upgrade --generate-hashes \
