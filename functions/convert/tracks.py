@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import languages
+from audiolift import languages
 from audiolift.errors import PermanentError
 from media import Track
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-import languages
+from audiolift import languages
 from audiolift.errors import PermanentError
 from media import Track
 from tracks import choose
