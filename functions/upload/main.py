@@ -21,12 +21,14 @@ import dead_letters
 import delivering
 import receiving
 import sweeping
+import tus
 from audiolift import jobs as job_store
 from audiolift import links, settings, store
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
+from tus_state import Terms
 from upload_settings import UploadSettings
 from views import job_view
 from watching import Watcher
@@ -57,6 +59,13 @@ def stores() -> sweeping.Stores:
 def watcher() -> Watcher:
     """The one watcher of the process."""
     return Watcher(stores().jobs)
+
+
+@functools.cache
+def desk() -> tus.Desk:
+    """Where resumable uploads are served; once per process, with the hashes of those on their way."""
+    terms = Terms(SETTINGS.max_video_bytes, SETTINGS.resumable_s, SETTINGS.retention_s)
+    return tus.Desk(stores(), terms, send=_send_outbox)
 
 
 def answering(endpoint: Endpoint) -> Endpoint:
@@ -100,6 +109,21 @@ async def take_video(request: Request) -> Response:
     await run_in_threadpool(_send_outbox, job["_id"])
     headers = {"Location": f"/jobs/{job['_id']}"} | ({} if new else {"Idempotency-Replayed": "true"})
     return JSONResponse(job_view(job), 202, headers)
+
+
+async def resumable(request: Request) -> Response:
+    """/uploads/ and /uploads/{upload}: a video in several goes (tus 1.0.0)."""
+    answer = await answering(_resumable)(request)
+    answer.headers.update(tus.HEADERS)
+    return answer
+
+
+async def _resumable(request: Request) -> Response:
+    asked = tus.method(request)
+    if asked == "OPTIONS":
+        return tus.describe(SETTINGS.max_video_bytes)
+    call = tus.Call(request, await _owner(request), _declared_size(request), _traceparent(request))
+    return await tus.serve(asked, call, await run_in_threadpool(desk))
 
 
 async def list_jobs(request: Request) -> Response:
@@ -214,6 +238,9 @@ async def http_error(_: Request, error: Exception) -> Response:
 APP = Starlette(
     routes=[
         Route("/upload", answering(take_video), methods=["POST"]),
+        Route("/uploads", resumable, methods=tus.METHODS),
+        Route("/uploads/", resumable, methods=tus.METHODS),
+        Route("/uploads/{upload}", resumable, methods=tus.METHODS),
         Route("/jobs", answering(list_jobs), methods=["GET"]),
         Route("/jobs/{job}", answering(show_job), methods=["GET"]),
         Route("/jobs/{job}", answering(delete_job), methods=["DELETE"]),

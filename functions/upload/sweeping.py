@@ -61,12 +61,14 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         TransientError: A step met an outage; all that could be done is done.
     """
     now = now or datetime.now(UTC)
-    stalled = {"state": "uploading", "updated_at": {"$lt": now - timedelta(seconds=stall_s)}}
+    stalled = {"state": "uploading", "tus": None, "updated_at": {"$lt": now - timedelta(seconds=stall_s)}}
+    unresumed = {"state": "uploading", "tus.expires_at": {"$lt": now}}
     expired = {"state": {"$nin": ["uploading", "deleted"]}, "expires_at": {"$lt": now}}
     forgotten = {"state": "deleted", "updated_at": {"$lt": now - TOMBSTONE}}
     unsent = {"outbox.id": {"$exists": True}, "updated_at": {"$lt": now - OUTBOX_GRACE}}
     steps: list[tuple[str, dict[str, Any], Callable[[Job], object]]] = [
         ("abandoned uploads", stalled, lambda job: discard(job["_id"], jobs=stores.jobs, videos=stores.videos)),
+        ("unresumed uploads", unresumed, lambda job: discard(job["_id"], jobs=stores.jobs, videos=stores.videos)),
         ("expired jobs", expired, lambda job: job_store.delete(stores.jobs, job["_id"])),
         ("deleted jobs", {"state": "deleted", "purged": None}, lambda job: purge(job, stores)),
         ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),

@@ -25,4 +25,7 @@ class UploadSettings:
         "how long a job is kept, with its video and audio, in seconds", default=604800, at_least=60
     )
     stall_s: int = setting("after how many seconds without a byte an upload is given up", default=900, at_least=1)
+    resumable_s: int = setting(
+        "how long a resumable upload waits for its next byte, in seconds, before it expires", default=86400, at_least=1
+    )
     watch_s: int = setting("how long one progress stream stays open, in seconds", default=540, at_least=1)

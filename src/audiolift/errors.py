@@ -53,6 +53,19 @@ CODES: dict[str, Code] = {
     "upload_too_large": Code(413, "The video is larger than the {limit} bytes that are accepted."),
     "upload_incomplete": Code(400, "The upload ended before all of the video had arrived. Please send it again."),
     "upload_abandoned": Code(409, "The upload took too long and was given up. Please send it again."),
+    "upload_not_found": Code(404, "You have no upload with that id."),
+    "upload_gone": Code(410, "The upload has expired or was ended. Please start a new one."),
+    "upload_offset_wrong": Code(
+        409, "The upload stands at byte {offset}. Please ask where it stands with HEAD, and go on from there."
+    ),
+    "upload_taken_over": Code(
+        409, "A newer request has gone on with this upload. Please ask where it stands with HEAD, and go on from there."
+    ),
+    "upload_beyond_length": Code(413, "More bytes came than the upload's {length}. Please check the file."),
+    "upload_type_wrong": Code(415, "Please send the bytes as 'Content-Type: application/offset+octet-stream'."),
+    "tus_version_unsupported": Code(412, "Please send 'Tus-Resumable: 1.0.0', the one version that is spoken here."),
+    "tus_header_invalid": Code(400, "The header {header} is not right: {reason}"),
+    "checksum_mismatch": Code(460, "The bytes do not have the checksum that came with them. Please send them again."),
     "multipart_invalid": Code(400, "The multipart body could not be read: {reason}"),
     "file_missing": Code(422, "The form has no field 'file' with a video in it."),
     "name_invalid": Code(422, "Please send the video's name as '?filename='."),

@@ -10,7 +10,7 @@ worker writes and guards its updates, so a worker that was overtaken can neither
 A document: `{_id, owner, email, state, video{file_id, name, size, sha256}, options{}, attempt, restarts, resent,
 lease_until, progress{percent, eta_s}, audio{file_id, name, size, duration_s}, error{code, message},
 mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, fingerprint, traceparent, version, created_at,
-updated_at, expires_at, purged}`. Times are UTC.
+updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset, writer, ...}`, too.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -85,6 +85,7 @@ def start_upload(
     idempotency_key: str | None = None,
     fingerprint: str | None = None,
     traceparent: str | None = None,
+    tus: dict[str, Any] | None = None,
 ) -> Job | None:
     """Notes an upload before its first byte is stored, so that the sweep can clear away what a crash leaves.
 
@@ -110,6 +111,7 @@ def start_upload(
         "expires_at": now + timedelta(seconds=retention_s),
     }
     job |= {"traceparent": traceparent} if traceparent else {}
+    job |= {"tus": tus} if tus else {}
     job |= {"idempotency_key": idempotency_key, "fingerprint": fingerprint} if idempotency_key else {}
     try:
         jobs.insert_one(job)
@@ -126,18 +128,26 @@ def touch_upload(jobs: Jobs, job_id: str) -> None:
     jobs.update_one({"_id": job_id, "state": "uploading"}, {"$set": {"updated_at": _now()}})
 
 
-def finish_upload(jobs: Jobs, job_id: str, video: File, *, name: str, options: dict[str, Any]) -> Job:
+def finish_upload(
+    jobs: Jobs, job_id: str, video: File, *, name: str, options: dict[str, Any], tus_writer: int | None = None
+) -> Job:
     """Makes the job of a complete video and its `video.uploaded` due, in one update.
 
+    Args:
+        tus_writer: Which writer of a resumable upload has completed it.
+
     Raises:
-        PermanentError: `upload_abandoned`, when the sweep has given the upload up meanwhile.
+        PermanentError: `upload_abandoned`, when the sweep has given the upload up meanwhile, or `upload_taken_over`,
+            when a resumable upload has a newer writer.
     """
     about = {"file_id": video.id, "name": name, "size": video.size, "sha256": video.sha256}
     change: Job = {"state": "uploaded", "video": about, "options": options}
     uploaded = uploaded_event({"_id": job_id} | change)
-    job = _move(jobs, job_id, {"state": "uploading"}, uploaded, "upload", **change)
+    guard = {"state": "uploading"} | ({} if tus_writer is None else {"tus.writer": tus_writer})
+    change |= {} if tus_writer is None else {"tus.offset": video.size}
+    job = _move(jobs, job_id, guard, uploaded, "upload", **change)
     if job is None:
-        raise PermanentError("upload_abandoned")
+        raise PermanentError("upload_abandoned" if tus_writer is None else "upload_taken_over")
     return job
 
 

@@ -51,13 +51,13 @@ def connect(uri: str) -> MongoClient[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class File:
-    """A complete file: `size` in bytes, `sha256` in hexadecimal."""
+    """A complete file: `size` in bytes, `sha256` in hexadecimal, or None where it is not known."""
 
     id: str
     name: str
     size: int
     content_type: str
-    sha256: str
+    sha256: str | None
     uploaded_at: datetime
 
 
@@ -75,7 +75,7 @@ class Writer:
         self._id = file_id
         self._name = name
         self._content_type = content_type
-        self._hash = hashlib.sha256()
+        self._hash: Any = hashlib.sha256()
         self._rest: list[memoryview] = []
         self._rest_size = 0
         self._n = 0
@@ -94,9 +94,9 @@ class Writer:
     def close(self) -> File:
         """Stores what is left and makes the file visible. Returns once the server has it in its journal."""
         self._insert([self._take_rest()] if self._rest_size else [])
-        file = File(self._id, self._name, self.size, self._content_type, self._hash.hexdigest(), datetime.now(UTC))
-        # The journal is sequential: once this document is in it, so are the chunks before it.
-        self._bucket["fs.files"].with_options(write_concern=DURABLE).insert_one(
+        sha256 = self._hash.hexdigest() if self._hash else None
+        file = File(self._id, self._name, self.size, self._content_type, sha256, datetime.now(UTC))
+        self._reveal(
             {
                 "_id": file.id,
                 "length": file.size,
@@ -107,6 +107,10 @@ class Writer:
             }
         )
         return file
+
+    def _reveal(self, doc: dict[str, Any]) -> None:
+        # The journal is sequential: once this document is in it, so are the chunks before it.
+        self._bucket["fs.files"].with_options(write_concern=DURABLE).insert_one(doc)
 
     def _chunks(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Cuts whole chunks from the pieces, copying each byte once."""
@@ -124,7 +128,8 @@ class Writer:
     def _take_rest(self) -> bytes:
         chunk = b"".join(self._rest)
         self._rest, self._rest_size = [], 0
-        self._hash.update(chunk)
+        if self._hash:
+            self._hash.update(chunk)
         return chunk
 
     def _insert(self, chunks: list[bytes]) -> None:

@@ -1,0 +1,90 @@
+"""Writes a video's chunks in several goes, by several processes, of which the newest counts.
+
+Each chunk notes the number of the writer it comes from, and is replaced only by the same or a newer one. So a writer
+that was overtaken, wherever it hangs, cannot put old bytes over new ones; it is stopped at its next write. What it left
+beyond the recorded offset is simply written over.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from audiolift.errors import PermanentError
+from audiolift.store import CHUNK, DURABLE, Bucket, Writer
+
+DUPLICATE = 11000
+
+
+class ResumingWriter(Writer):
+    """A `Writer` that goes on where an upload stands.
+
+    Args:
+        bucket: Where the video is.
+        file_id: The video's id.
+        offset: Where the upload stands, in bytes.
+        number: This writer's number among those of the upload.
+        hashed: The SHA-256 of the whole chunks before `offset`, or None where it is not known.
+
+    Raises:
+        PermanentError: `video_missing`, when bytes before `offset` are not there (the upload was removed meanwhile).
+    """
+
+    def __init__(self, bucket: Bucket, file_id: str, *, offset: int, number: int, hashed: Any) -> None:
+        super().__init__(bucket, file_id, name=file_id, content_type="application/octet-stream")
+        self.size = offset
+        self._n = offset // CHUNK
+        self._number = number
+        self._hash = hashed
+        if started := offset % CHUNK:
+            chunk = bucket["fs.chunks"].find_one({"files_id": file_id, "n": self._n}, {"data": 1})
+            data = chunk["data"][:started] if chunk else b""
+            if len(data) < started:
+                raise PermanentError("video_missing", cause=f"chunk {self._n} of {file_id} ends at {len(data)}")
+            self._rest, self._rest_size = [memoryview(data)], started
+
+    def flush(self) -> None:
+        """Stores the chunk that is not full yet as well; the next bytes go on in it."""
+        if self._rest_size:
+            begun = b"".join(self._rest)
+            self._rest = [memoryview(begun)]
+            self._put([begun])
+
+    def hashed(self) -> tuple[int, Any]:
+        """How many whole chunks there are, and a copy of their SHA-256 (None where it is not known)."""
+        return self._n, self._hash and self._hash.copy()
+
+    def _insert(self, chunks: list[bytes]) -> None:
+        self._put(chunks)
+        self._n += len(chunks)
+
+    def _put(self, chunks: Sequence[bytes]) -> None:
+        if not chunks:
+            return
+        about = {"files_id": self._id, "writer": self._number}
+        docs = [about | {"n": n, "data": chunk} for n, chunk in enumerate(chunks, self._n)]
+        try:
+            self._bucket["fs.chunks"].insert_many(docs, ordered=False)
+        except BulkWriteError as error:
+            failures = error.details["writeErrors"]
+            if any(failure["code"] != DUPLICATE for failure in failures):
+                raise
+            for failure in failures:
+                self._replace(docs[failure["index"]])
+
+    def _replace(self, chunk: dict[str, Any]) -> None:
+        mine_or_older = {"files_id": self._id, "n": chunk["n"], "writer": {"$lte": self._number}}
+        change = {"$set": {"data": chunk["data"], "writer": self._number}}
+        if not self._bucket["fs.chunks"].update_one(mine_or_older, change).matched_count:
+            raise PermanentError("upload_taken_over")
+
+    def _reveal(self, doc: dict[str, Any]) -> None:
+        # What an overtaken writer thought to come after the end; other readers of GridFS would stumble over it.
+        self._bucket["fs.chunks"].delete_many({"files_id": self._id, "n": {"$gte": self._n}})
+        doc["metadata"]["writer"] = self._number
+        files = self._bucket["fs.files"].with_options(write_concern=DURABLE)
+        mine_or_older = {"_id": doc.pop("_id"), "metadata.writer": {"$lte": self._number}}
+        try:
+            files.update_one(mine_or_older, {"$set": doc}, upsert=True)
+        except DuplicateKeyError:
+            raise PermanentError("upload_taken_over") from None

@@ -1,0 +1,132 @@
+"""Where a resumable upload stands: the part `tus` of its job's document, moved by guarded updates.
+
+`{length, offset, writer, metadata, name, options, expires_at}`: `length` is None while it is deferred, `metadata` is
+the header as it came, `writer` counts the requests that have brought bytes. Each takes the next number, and that ends
+those before: they can record nothing more (and write no chunk over a newer one, see `tus_chunks`).
+
+`offset` says what is stored for good. It reaches `length` only in the update that makes the job, so an upload that
+stands at its end is a job for sure.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from audiolift import jobs as job_store
+from audiolift.errors import PermanentError
+from audiolift.jobs import Job, Jobs
+from audiolift.tokens import Owner
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What uploads are held to: bytes at most, and seconds that an upload, or its job, is kept."""
+
+    max_bytes: int
+    resumable_s: int
+    retention_s: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a client wants to upload. `options` as a job stores them; the length in bytes, if it is known."""
+
+    length: int | None
+    metadata: str
+    name: str
+    options: dict[str, Any]
+
+
+def create(jobs: Jobs, plan: Plan, *, owner: Owner, terms: Terms, traceparent: str | None) -> Job:
+    """Starts an upload, of which nothing has come yet."""
+    job_id = job_store.new_id()
+    tus = vars(plan) | {"offset": 0, "writer": 0, "expires_at": _after(terms.resumable_s)}
+    job_store.start_upload(
+        jobs,
+        job_id,
+        owner=owner.id,
+        email=owner.email,
+        retention_s=terms.retention_s,
+        traceparent=traceparent,
+        tus=tus,
+    )
+    return {"_id": job_id, "state": "uploading", "tus": tus}
+
+
+def find(jobs: Jobs, upload_id: str, *, owner: Owner) -> Job:
+    """The owner's upload, complete or not.
+
+    Raises:
+        PermanentError: `upload_not_found`, or `upload_gone` for one that has expired or was ended.
+    """
+    job = jobs.find_one({"_id": upload_id, "owner": owner.id, "tus": {"$exists": True}})
+    if job is None:
+        raise PermanentError("upload_not_found")
+    if job["state"] == "deleted" or (is_open(job) and job["tus"]["expires_at"] <= datetime.now(UTC)):
+        raise PermanentError("upload_gone")
+    return job
+
+
+def is_open(job: Job) -> bool:
+    """Whether bytes are still missing."""
+    return bool(job["state"] == "uploading")
+
+
+def expect(job: Job, *, offset: int, length: int | None) -> None:
+    """Checks where a client wants to go on, and the length if it tells one, against where the upload stands.
+
+    Raises:
+        PermanentError: `upload_offset_wrong`, `tus_header_invalid`.
+    """
+    tus = job["tus"]
+    if offset != tus["offset"]:
+        raise PermanentError("upload_offset_wrong", offset=tus["offset"])
+    if length is not None and (length < offset or tus["length"] not in (None, length)):
+        raise PermanentError("tus_header_invalid", header="Upload-Length", reason="the upload has another length.")
+
+
+def claim(jobs: Jobs, job: Job, *, length: int | None, terms: Terms) -> Job:
+    """Makes the caller the one writer of an upload, if it stands where it was seen; the writer before is stopped.
+
+    Returns:
+        The job with the number of the writer and, where it is known by now, the length.
+
+    Raises:
+        PermanentError: `upload_taken_over`, when it has been moved meanwhile.
+    """
+    tus = job["tus"]
+    seen = {"_id": job["_id"], "state": "uploading", "tus.offset": tus["offset"], "tus.length": tus["length"]}
+    change = _alive(terms) | {"tus.length": tus["length"] if length is None else length}
+    claimed = jobs.find_one_and_update(
+        seen, {"$set": change, "$inc": {"tus.writer": 1}}, return_document=ReturnDocument.AFTER
+    )
+    if claimed is None:
+        raise PermanentError("upload_taken_over")
+    return claimed
+
+
+def record(jobs: Jobs, job: Job, offset: int, *, terms: Terms) -> None:
+    """Says that all bytes up to `offset` are stored. Returns once that is in the journal.
+
+    Raises:
+        PermanentError: `upload_taken_over`, by a newer writer or an end.
+    """
+    held = {"_id": job["_id"], "state": "uploading", "tus.writer": job["tus"]["writer"]}
+    if not jobs.update_one(held, {"$set": _alive(terms) | {"tus.offset": offset}}).matched_count:
+        raise PermanentError("upload_taken_over")
+    job["tus"]["offset"] = offset
+
+
+def _alive(terms: Terms) -> dict[str, Any]:
+    # The job's retention counts from here as well, or that of a long upload would be over when it is complete.
+    return {
+        "updated_at": datetime.now(UTC),
+        "tus.expires_at": _after(terms.resumable_s),
+        "expires_at": _after(terms.retention_s),
+    }
+
+
+def _after(seconds: int) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
