@@ -2,10 +2,10 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs test check bench format lock
+.PHONY: help setup demo up down run status logs test check bench format lock images test-images
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what this clone needs: Debian packages, Python environments
 	@local/setup
@@ -30,6 +30,13 @@ logs: setup ## follow all logs
 
 test: setup check ## check, then run all tests on real servers
 	.venv/bin/python -m pytest
+
+images: ## build the functions' images with buildah, podman or docker
+	@local/images
+
+test-images: setup ## build the images on this Debian (as root), and test them
+	@tests/images/setup
+	.venv/bin/python -m pytest tests/images
 
 check: setup ## lint, layout and types
 	.venv/bin/ruff check

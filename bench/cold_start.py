@@ -8,7 +8,6 @@ ratios.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -20,32 +19,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local.ports import free_port
-from tests.token_keys import new_key
+from tests.nowhere import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 HELLO = {
     "auth": "import functions_framework\n@functions_framework.http\ndef auth(request): return 'hello'\n",
     "upload": "import functions_framework.aio as ff\n@ff.http\nasync def upload(request): return 'hello'\n",
-}
-NOWHERE = "127.0.0.1:1"
-SETTINGS = {
-    "auth": {"MYSQL_URL": f"mysql://a:b@{NOWHERE}/auth", "TOKEN_KEYS": json.dumps({"keys": [new_key("bench")]})},
-    "upload": {
-        "MONGODB_URI": f"mongodb://{NOWHERE}",
-        "K_SINK": f"http://{NOWHERE}",
-        "JWKS_URL": f"http://{NOWHERE}",
-        "LINK_KEYS": "k1=" + "5a" * 32,
-        "CLUSTER_HOST": "upload",
-    },
-    "convert": {"MONGODB_URI": f"mongodb://{NOWHERE}", "K_SINK": f"http://{NOWHERE}"},
-    "notify": {
-        "MONGODB_URI": f"mongodb://{NOWHERE}",
-        "LINK_KEYS": "k1=" + "5a" * 32,
-        "PUBLIC_URL": f"http://{NOWHERE}",
-        "MAIL_FROM": "audiolift@example.com",
-        "MAIL_TRANSPORT": "smtp",
-        "SMTP_URL": f"smtp://{NOWHERE}",
-    },
 }
 
 

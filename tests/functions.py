@@ -29,13 +29,16 @@ class RunningFunction:
 
 
 @contextlib.contextmanager
-def running(name: str, env: Mapping[str, str], *, ready: str = "/readyz") -> Iterator[RunningFunction]:
+def running(
+    name: str, env: Mapping[str, str], *, ready: str = "/readyz", root: Path = ROOT
+) -> Iterator[RunningFunction]:
     """Runs functions/<name>/start with `env` and a free PORT until the block ends.
 
     Args:
         name: The function's folder.
         env: Its settings; of this process's own environment it sees nothing but PATH.
         ready: The path that must answer 200 before the block begins.
+        root: The clone whose function it is.
 
     Raises:
         AssertionError: With the log, where the function ends or is not ready within 30 s.
@@ -46,7 +49,7 @@ def running(name: str, env: Mapping[str, str], *, ready: str = "/readyz") -> Ite
         with log.open("wb") as sink:
             process = subprocess.Popen(
                 ["./start"],
-                cwd=ROOT / "functions" / name,
+                cwd=root / "functions" / name,
                 env={**_environment(folder), "PORT": str(port), **env},
                 stdout=sink,
                 stderr=subprocess.STDOUT,

@@ -19,13 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Platform:
-    """A platform of this clone with a directory of its own for ports, data and logs.
+    """A platform with a directory of its own for ports, data and logs.
 
     Attributes:
         home: That directory.
+        root: The clone that it runs.
     """
 
     home: Path
+    root: Path = ROOT
 
     @property
     def url(self) -> str:
@@ -35,7 +37,7 @@ class Platform:
     @property
     def environment(self) -> dict[str, str]:
         """What its commands are called with."""
-        return {**os.environ, "AUDIOLIFT_STATE": str(self.home), "PYTHONPATH": str(ROOT / "src")}
+        return {**os.environ, "AUDIOLIFT_STATE": str(self.home), "PYTHONPATH": str(self.root / "src")}
 
     def command(self, name: str) -> str:
         """What `python -m local NAME` prints.
@@ -50,14 +52,14 @@ class Platform:
     def run(self, name: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
         return subprocess.run(
-            self.arguments(name), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            self.arguments(name), cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
 
     def begin(self, name: str) -> subprocess.Popen[str]:
         """Starts a command; all that it prints is in its one pipe."""
         return subprocess.Popen(
             self.arguments(name),
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
