@@ -128,6 +128,10 @@ class Appending:
         """As `settle`, after the connection was cut. Bytes that nothing tells to be right are not kept."""
         return self._job if self._checksum else self.settle()
 
+    def withdraw(self) -> None:
+        """Removes what was stored and not recorded, after a newer writer has taken over."""
+        self._writer.remove_from(self._job["tus"]["offset"])
+
     def _record(self, offset: int) -> None:
         if offset != self._job["tus"]["offset"]:
             self._writer.flush()
@@ -153,11 +157,15 @@ async def append(
     try:
         async for pieces in intake.batches():
             await run_in_threadpool(appending.store, pieces)
+        return await run_in_threadpool(appending.settle)
     except ClientDisconnect:
         job = await run_in_threadpool(appending.salvage)
         if tus_state.is_open(job):
             raise PermanentError("upload_incomplete") from None
         return job
+    except PermanentError as error:
+        if error.code == "upload_taken_over":
+            await run_in_threadpool(appending.withdraw)
+        raise
     finally:
         intake.stop()
-    return await run_in_threadpool(appending.settle)

@@ -8,6 +8,7 @@ beyond the recorded offset is simply written over.
 from collections.abc import Sequence
 from typing import Any
 
+from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from audiolift.errors import PermanentError
@@ -50,6 +51,11 @@ class ResumingWriter(Writer):
             self._rest = [memoryview(begun)]
             self._put([begun])
 
+    def remove_from(self, offset: int) -> None:
+        """Removes this writer's own chunks after the one in which `offset` lies: they could lie beyond the end."""
+        after = {"files_id": self._id, "n": {"$gt": offset // CHUNK}, "writer": self._number}
+        self._bucket["fs.chunks"].delete_many(after)
+
     def hashed(self) -> tuple[int, Any]:
         """How many whole chunks there are, and a copy of their SHA-256 (None where it is not known)."""
         return self._n, self._hash and self._hash.copy()
@@ -70,21 +76,21 @@ class ResumingWriter(Writer):
             if any(failure["code"] != DUPLICATE for failure in failures):
                 raise
             for failure in failures:
-                self._replace(docs[failure["index"]])
-
-    def _replace(self, chunk: dict[str, Any]) -> None:
-        mine_or_older = {"files_id": self._id, "n": chunk["n"], "writer": {"$lte": self._number}}
-        change = {"$set": {"data": chunk["data"], "writer": self._number}}
-        if not self._bucket["fs.chunks"].update_one(mine_or_older, change).matched_count:
-            raise PermanentError("upload_taken_over")
+                doc = docs[failure["index"]]
+                self._replace(self._bucket["fs.chunks"], {"files_id": self._id, "n": doc["n"]}, {"data": doc["data"]})
 
     def _reveal(self, doc: dict[str, Any]) -> None:
-        # What an overtaken writer thought to come after the end; other readers of GridFS would stumble over it.
+        # What a writer before left after the end, where it did not know the length; readers of GridFS stumble over it.
         self._bucket["fs.chunks"].delete_many({"files_id": self._id, "n": {"$gte": self._n}})
-        doc["metadata"]["writer"] = self._number
-        files = self._bucket["fs.files"].with_options(write_concern=DURABLE)
-        mine_or_older = {"_id": doc.pop("_id"), "metadata.writer": {"$lte": self._number}}
-        try:
-            files.update_one(mine_or_older, {"$set": doc}, upsert=True)
-        except DuplicateKeyError:
-            raise PermanentError("upload_taken_over") from None
+        self._replace(self._bucket["fs.files"].with_options(write_concern=DURABLE), {"_id": doc.pop("_id")}, doc)
+
+    def _replace(self, collection: Collection[dict[str, Any]], key: dict[str, Any], fields: dict[str, Any]) -> None:
+        while True:
+            try:
+                mine_or_older = key | {"writer": {"$lte": self._number}}
+                collection.update_one(mine_or_older, {"$set": fields | {"writer": self._number}}, upsert=True)
+                return
+            except DuplicateKeyError:
+                if collection.find_one(key | {"writer": {"$not": {"$lte": self._number}}}, {"_id": 1}):
+                    raise PermanentError("upload_taken_over") from None
+                # An older writer, which has not heard of this one yet, came in between.
