@@ -5,27 +5,33 @@ attempt leaves behind is removed by the one that ends the job.
 """
 
 import contextlib
+import itertools
 import logging
-import tempfile
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import PurePath
 from typing import BinaryIO
 
 from pymongo.errors import PyMongoError
 
+import archive
+import id3
 import video_reader
+from audiolift import covers, options, store
 from audiolift import jobs as job_store
-from audiolift import options, store
+from audiolift.covers import Cover
 from audiolift.errors import PermanentError, TransientError
 from audiolift.events import VideoUploaded
 from audiolift.jobs import Job, Jobs
+from audiolift.options import Options
 from audiolift.publish import Publish
 from audiolift.store import Bucket, File
 from convert_settings import ConvertSettings
-from extraction import Report, extract
+from extraction import Sound, extract
 from ffmpeg import Limits
+from passes import Passes, Report
 
 log = logging.getLogger("convert")
 
@@ -85,9 +91,9 @@ def _end(
     """Converts, and ends the job one way or the other. Returns the attempts whose files nobody needs."""
     job_id, attempt = job["_id"], job["attempt"]
     try:
-        audio, duration_s = _produce(job, deadline, jobs=jobs, videos=videos, mp3s=mp3s, settings=settings)
-        if job_store.complete(jobs, job, audio=audio, duration_s=duration_s):
-            log.info("job %s: converted, %.3f s", job_id, duration_s)
+        audio, sound = _produce(job, deadline, jobs=jobs, videos=videos, mp3s=mp3s, settings=settings)
+        if job_store.complete(jobs, job, audio=audio, duration_s=sound.duration_s, loudness=sound.loudness):
+            log.info("job %s: converted, %.3f s", job_id, sound.duration_s)
             return range(1, attempt)
     except PermanentError as error:
         if job_store.fail(jobs, job_id, error, source="convert", held=job):
@@ -101,7 +107,7 @@ def _end(
 
 def _produce(
     job: Job, deadline: float, *, jobs: Jobs, videos: Bucket, mp3s: Bucket, settings: ConvertSettings
-) -> tuple[File, float]:
+) -> tuple[File, Sound]:
     if job["attempt"] > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
     video = store.find(videos, job["video"]["file_id"])
@@ -111,17 +117,21 @@ def _produce(
         raise PermanentError("video_empty")
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_audio_bytes)
     report = _reporter(jobs, job, settings.lease_s)
-    # Without a name, so the kernel removes it whatever happens to this process.
-    with video_reader.serve(videos, video) as reader, tempfile.TemporaryFile(buffering=0) as mp3:
-        duration_s = extract(
-            reader,
-            mp3,
-            options.from_dict(job["options"]),
-            max_duration_s=settings.max_duration_s,
-            limits=limits,
-            report=report,
-        )
-        return _store(mp3, mp3s, _audio_id(job, job["attempt"]), _audio_name(job["video"]["name"]), report), duration_s
+    wanted = options.from_dict(job["options"])
+    cover = _cover(job, wanted, videos)
+    with video_reader.serve(videos, video) as reader:
+        passes = Passes(reader, limits, report, settings.max_duration_s)
+        with extract(passes, wanted, cover=cover) as sound:
+            return _store(sound, job, wanted, mp3s, report), sound
+
+
+def _cover(job: Job, wanted: Options, videos: Bucket) -> Cover | None:
+    if wanted.cover_id is None:
+        return None
+    cover = covers.of_job(videos, job["_id"])
+    if cover is None:
+        raise options.invalid("cover", "its picture is no longer stored. Please send it again.")
+    return cover
 
 
 def _reporter(jobs: Jobs, job: Job, lease_s: float) -> Report:
@@ -139,19 +149,48 @@ def _reporter(jobs: Jobs, job: Job, lease_s: float) -> Report:
     return report
 
 
-def _store(mp3: BinaryIO, mp3s: Bucket, audio_id: str, name: str, report: Report) -> File:
-    mp3.seek(0)
-    writer = store.Writer(mp3s, audio_id, name=name, content_type="audio/mpeg")
-    while block := mp3.read(store.BATCH):
-        writer.write(block)
+def _store(sound: Sound, job: Job, wanted: Options, mp3s: Bucket, report: Report) -> File:
+    split = wanted.chapters == "split"
+    writer = store.Writer(
+        mp3s,
+        _audio_id(job, job["attempt"]),
+        name=_audio_name(job["video"]["name"], ".zip" if split else ".mp3"),
+        content_type="application/zip" if split else "audio/mpeg",
+    )
+
+    def write(data: bytes) -> None:
+        writer.write(data)
         report(99.0, None)
+
+    if split:
+        archive.write(_entries(sound, PurePath(job["video"]["name"]).stem), write)
+    else:
+        write(id3.render(sound.tags, chapters=sound.chapters, cover=sound.cover))
+        for piece in _pieces(sound.parts[0].mp3):
+            write(piece)
     return writer.close()
+
+
+def _entries(sound: Sound, video: str) -> Iterator[archive.Entry]:
+    """The MP3s of the chapters, as the tracks of an album."""
+    whole, count = sound.tags.get("title", video), len(sound.parts)
+    for number, part in enumerate(sound.parts, 1):
+        title = part.title or whole
+        track = {"title": title, "track_number": f"{number}/{count}"}
+        tag = id3.render({"album": whole, **sound.tags, **track}, cover=sound.cover)
+        size = len(tag) + os.fstat(part.mp3.fileno()).st_size
+        yield archive.Entry(archive.name(number, title, of=count), size, itertools.chain((tag,), _pieces(part.mp3)))
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    file.seek(0)
+    return iter(lambda: file.read(store.BATCH), b"")
 
 
 def _audio_id(job: Job, attempt: int) -> str:
     return f"{job['_id']}.{attempt}"
 
 
-def _audio_name(video_name: str) -> str:
-    stem = PurePath(video_name).stem.encode()[: _NAME_BYTES - len(".mp3")].decode(errors="ignore")
-    return f"{stem or 'audio'}.mp3"
+def _audio_name(video_name: str, ending: str) -> str:
+    stem = PurePath(video_name).stem.encode()[: _NAME_BYTES - len(ending)].decode(errors="ignore")
+    return f"{stem or 'audio'}{ending}"

@@ -27,6 +27,7 @@ TICK_S = 1.0
 LOG_BYTES = 1024 * 1024
 # Threads have their stacks in the memory that is limited: 8 MiB each by default, of which they touch a few KiB.
 STACK_BYTES = 1024 * 1024
+#: Beside those that it inherits, each of which it opens once more.
 OPEN_FILES = 64
 
 _REACHED = re.compile(rb"out_time_us=(\d+)\n")
@@ -50,10 +51,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its exit status (negative for a signal), the end of its log, seconds of output."""
+    """How a run ended: its exit status (negative for a signal), the ends of log and output, seconds of sound."""
 
     status: int
     log: str
+    output: str
     reached_s: float
 
 
@@ -70,7 +72,7 @@ def run(arguments: Sequence[str], *, limits: Limits, tick: Tick, pass_fds: Seque
         TransientError: `conversion_timeout`, at the deadline.
     """
     process = subprocess.Popen(
-        [*_confinement(limits), executable(), "-hide_banner", "-nostdin", *arguments],
+        [*_confinement(limits, OPEN_FILES + 2 * len(pass_fds)), executable(), "-hide_banner", "-nostdin", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -101,27 +103,27 @@ def executable() -> str:
     raise FileNotFoundError("imageio-ffmpeg has no ffmpeg for this platform")
 
 
-def _confinement(limits: Limits) -> tuple[str, ...]:
+def _confinement(limits: Limits, open_files: int) -> tuple[str, ...]:
     # What two busy threads can use until the deadline is seen: a bound that holds should this process be stopped.
     cpu_s = 2 * math.ceil(max(limits.deadline - time.monotonic(), 0) + TICK_S)
     return (
         "setpriv", "--pdeathsig", "KILL", "--no-new-privs",
         "prlimit", f"--cpu={cpu_s}", f"--data={limits.memory_bytes}", f"--stack={STACK_BYTES}",
-        f"--fsize={limits.file_bytes}", f"--nofile={OPEN_FILES}", "--core=0", "--",
+        f"--fsize={limits.file_bytes}", f"--nofile={open_files}", "--core=0", "--",
     )  # fmt: skip
 
 
 def _follow(process: subprocess.Popen[bytes], deadline: float, tick: Tick) -> Outcome:
-    log, progress = bytearray(), bytearray()
+    log, output = bytearray(), bytearray()
     with selectors.DefaultSelector() as pipes:
-        for pipe, kept in ((process.stderr, log), (process.stdout, progress)):
+        for pipe, kept in ((process.stderr, log), (process.stdout, output)):
             assert pipe is not None  # noqa: S101  # both were asked for
             pipes.register(pipe, selectors.EVENT_READ, kept)
         for _ in _every(TICK_S, pipes):
             if time.monotonic() > deadline:
                 raise TransientError("conversion_timeout", cause=_tail(log))
-            tick(_reached_s(progress))
-    return Outcome(process.wait(), log.decode(errors="replace"), _reached_s(progress))
+            tick(_reached_s(output))
+    return Outcome(process.wait(), _text(log), _text(output), _reached_s(output))
 
 
 def _every(seconds: float, pipes: selectors.BaseSelector) -> Iterator[None]:
@@ -139,10 +141,14 @@ def _every(seconds: float, pipes: selectors.BaseSelector) -> Iterator[None]:
             due = time.monotonic() + seconds
 
 
-def _reached_s(progress: bytearray) -> float:
-    reached = _REACHED.findall(progress[-_PIPE_BYTES:])
+def _reached_s(output: bytearray) -> float:
+    reached = _REACHED.findall(output[-_PIPE_BYTES:])
     return int(reached[-1]) / 1_000_000 if reached else 0.0
 
 
 def _tail(log: bytearray) -> str:
-    return log[-1000:].decode(errors="replace")
+    return _text(log[-1000:])
+
+
+def _text(data: bytearray) -> str:
+    return data.decode(errors="replace")

@@ -1,6 +1,7 @@
-"""What ffmpeg is told: the argument lists for describing, converting and measuring a video."""
+"""What ffmpeg is told: the argument lists for describing, measuring and converting a video."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from audiolift.options import Options
 from media import Media, Track
@@ -22,29 +23,90 @@ _SEEK_FROM_S = 30.0
 _RUN_UP_S = 1.0
 #: Time by the number of samples before: the sound may start later than the video, and containers round.
 _COUNTED = "asetpts=N/SR/TB"
+_RESTARTED = "asetpts=PTS-STARTPTS"
 #: More undecodable packets than this and the sound is not worth having; ffmpeg then ends with status 69.
 _MAX_ERROR_RATE = "0.2"
-#: What containers note about themselves, and where a phone was.
-_CLUTTER = (
-    "major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "software", "handler_name",
-    "vendor_id", "duration", "location", "location-eng", "com.apple.quicktime.location.ISO6709", "com.android.version",
-)  # fmt: skip
+#: Surround sound as two channels or one. Dialogue is in the centre: it goes to both sides at -3 dB and the surround
+#: channels, where the noise is, at -6 dB (both of ITU-R BS.775). The effects channel is left out: it repeats at a level
+#: meant for a subwoofer what the others have. `rematrix_maxval` scales all of it so that the loudest channels together
+#: cannot clip, which ffmpeg by itself does for whole numbers only, not for what AAC and AC-3 decode to.
+_DOWNMIX = "center_mix_level=0.7071:surround_mix_level=0.5:lfe_mix_level=0:rematrix_maxval=1"
+#: A lossless copy, and the mean: neither clips, and what is alike on both sides keeps its level.
+_BOTH_SIDES, _MEAN = "pan=stereo|c0=c0|c1=c0", "pan=mono|c0=0.5*c0+0.5*c1"
+_EBUR128 = "ebur128=peak=true:framelog=quiet"
+_TO_TEXT = ("-f", "ffmetadata", "pipe:1")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a conversion learns of the sound before it encodes it.
+
+    Attributes:
+        gain_db: By how much to change its loudness.
+        length_s: How long it is, where that has to be known.
+        splits_s: Where to begin the next of several MP3s.
+    """
+
+    gain_db: float = 0.0
+    length_s: float = 0.0
+    splits_s: Sequence[float] = ()
 
 
 def describe(url: str, *, marker: str) -> list[str]:
-    """Describes a video in the log; `marker` stands between the fields of each stream."""
-    return ["-v", "info", "-dump_separator", marker, *_input(url)]
+    """Describes a video in the log, with `marker` between the fields of each stream; its metadata go to the output."""
+    return ["-v", "info", "-dump_separator", marker, *_input(url), *_TO_TEXT]
 
 
-def convert(url: str, *, media: Media, track: Track, options: Options, target_fd: int) -> list[str]:
-    """Makes an MP3 of a track in an open file, which ffmpeg inherits: its header is written last."""
-    seek, trim = _start(media, track, options)
+def stream_tags(url: str, stream: int) -> list[str]:
+    """Writes the tags of one stream to the output."""
+    return ["-v", "error", *_input(url), "-map_metadata", f"0:s:{stream}", *_TO_TEXT]
+
+
+def picture(url: str, stream: int, *, target_fd: int) -> list[str]:
+    """Copies an attached picture into an open file."""
     return [
-        *_reporting(), "-max_error_rate", _MAX_ERROR_RATE,
-        *seek, *_input(url), *_second_look(url, media, track, options),
-        "-map", f"0:{track.stream}", *_sound(track, options), *trim, *_length(options), *_extras(media, track, options),
-        "-f", "mp3", "-id3v2_version", "3", "-fd", str(target_fd), "fd:",
+        *_reporting(), *_input(url), "-map", f"0:{stream}", "-c", "copy", "-frames:v", "1",
+        "-f", "data", "-fd", str(target_fd), "fd:",
     ]  # fmt: skip
+
+
+def listen(url: str, *, media: Media, track: Track, options: Options) -> list[str]:
+    """Decodes what will be encoded, to learn how long it is and, in the log, how loud."""
+    seek, cut = _cut(media, track, options)
+    filters = [*cut, *_mix(track, options), *([_EBUR128] if options.normalize else [])]
+    # Its summary is information, not an error.
+    return [
+        *_reporting("info"), *seek, *_input(url), "-map", f"0:{track.stream}", *_filtered(filters),
+        "-map_metadata", "-1", "-f", "null", "-",
+    ]  # fmt: skip
+
+
+def convert(
+    url: str, *, media: Media, track: Track, options: Options, shape: Shape, target_fds: Sequence[int]
+) -> list[str]:
+    """Makes one or, split, several MP3s in open files, which ffmpeg inherits: their headers are written last."""
+    seek, cut = _cut(media, track, options)
+    filters = [*cut, *_mix(track, options), *_loudness_and_fades(options, shape)]
+    arguments = [*_reporting(), "-max_error_rate", _MAX_ERROR_RATE, *seek, *_input(url)]
+    if shape.splits_s:
+        sources: list[Sequence[str]] = [("-map", f"[part{number}]") for number in range(len(target_fds))]
+        arguments += ["-filter_complex", f"[0:{track.stream}]{','.join([*filters, _split(shape.splits_s)])}"]
+    else:
+        sources = [("-map", f"0:{track.stream}", *_filtered(filters))]
+    bare = ("-map_metadata", "-1", "-map_chapters", "-1", "-id3v2_version", "0", "-f", "mp3")
+    for source, target_fd in zip(sources, target_fds, strict=True):
+        arguments += [*source, *_encoder(track, options), *bare, "-fd", str(target_fd), "fd:"]
+    return arguments
+
+
+def levels(source_fds: Sequence[int]) -> list[str]:
+    """Decodes MP3s in open files, one after another, to learn how loud they are together."""
+    inputs = (
+        part for fd in source_fds for part in ("-f", "mp3", "-protocol_whitelist", "fd", "-fd", str(fd), "-i", "fd:")
+    )
+    together = "".join(f"[{number}:a]" for number in range(len(source_fds)))
+    joined = f"{together}concat=n={len(source_fds)}:v=0:a=1,{_EBUR128}"
+    return [*_reporting("info"), *inputs, "-filter_complex", joined, "-f", "null", "-"]
 
 
 def measure(url: str, streams: Sequence[str] = ALL) -> list[str]:
@@ -55,70 +117,73 @@ def measure(url: str, streams: Sequence[str] = ALL) -> list[str]:
 
 def is_copied(track: Track, options: Options) -> bool:
     """Whether the sound is an MP3 already, and taken as it is."""
-    return track.codec == "mp3" and options in (Options(), Options(track=options.track))
+    return track.codec == "mp3" and not options.changes_sound
 
 
-def _reporting() -> Sequence[str]:
-    return "-v", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "1"
+def in_video(sound_s: float, media: Media, track: Track) -> float:
+    """A time counted from the start of the sound, counted from the start of the video instead."""
+    return sound_s + track.start_s - media.start_s
+
+
+def _reporting(level: str = "error") -> Sequence[str]:
+    return "-v", level, "-nostats", "-progress", "pipe:1", "-stats_period", "1"
 
 
 def _input(url: str) -> Sequence[str]:
     return "-protocol_whitelist", "http,tcp", "-format_whitelist", FORMATS, "-i", url
 
 
-def _start(media: Media, track: Track, options: Options) -> tuple[Sequence[str], Sequence[str]]:
+def _filtered(filters: Sequence[str]) -> Sequence[str]:
+    return ("-af", ",".join(filters)) if filters else ()
+
+
+def _cut(media: Media, track: Track, options: Options) -> tuple[Sequence[str], Sequence[str]]:
     """Where to seek before decoding, and what to drop after it."""
-    if not options.start:
-        return (), ("-af", _COUNTED) if options.end else ()
-    if options.start < _SEEK_FROM_S or not _SEEKABLE.intersection(media.formats):
-        return (), ("-af", f"{_COUNTED},{_from(options.start)}")
-    seek = _in_video(options.start, media, track) - _RUN_UP_S
-    return ("-ss", f"{seek:.6f}"), ("-af", _from(_RUN_UP_S))
+    start = options.start or 0.0
+    length = "" if options.end is None else f":duration={options.end - start:.6f}"
+    if start >= _SEEK_FROM_S and _SEEKABLE.intersection(media.formats):
+        seek = in_video(start, media, track) - _RUN_UP_S
+        return ("-ss", f"{seek:.6f}"), (f"atrim=start={_RUN_UP_S:.6f}{length}", _RESTARTED)
+    if start or length:
+        return (), (_COUNTED, f"atrim=start={start:.6f}{length}", _RESTARTED)
+    return (), (_COUNTED,) if options.fade_out or options.fade_in or options.chapters == "split" else ()
 
 
-def _from(seconds: float) -> str:
-    return f"atrim=start={seconds:.6f},asetpts=PTS-STARTPTS"
+def _mix(track: Track, options: Options) -> Sequence[str]:
+    """The wanted channels and sample rate."""
+    channels = options.channels or (1 if options.quality == "voice" else None)
+    match track.layout, channels:
+        case ("mono", 2):
+            mixed = [_BOTH_SIDES]
+        case ("stereo", 1):
+            mixed = [_MEAN]
+        case ("mono" | "stereo", _):
+            mixed = []
+        case _:
+            mixed = [f"aresample=ochl={'mono' if channels == 1 else 'stereo'}:{_DOWNMIX}"]
+    return [*mixed, *([f"aresample={options.sample_rate}"] if options.sample_rate else [])]
 
 
-def _length(options: Options) -> Sequence[str]:
-    return () if options.end is None else ("-t", f"{options.end - (options.start or 0):.6f}")
+def _loudness_and_fades(options: Options, shape: Shape) -> Sequence[str]:
+    filters = [f"volume={shape.gain_db:.1f}dB"] if shape.gain_db else []
+    if options.fade_in:
+        filters.append(f"afade=t=in:d={options.fade_in:.6f}")
+    if options.fade_out:
+        filters.append(f"afade=t=out:st={max(shape.length_s - options.fade_out, 0):.6f}:d={options.fade_out:.6f}")
+    return filters
 
 
-def _second_look(url: str, media: Media, track: Track, options: Options) -> Sequence[str]:
-    # Opened once more where the MP3 shall start: that moves the chapters, and a seek would lose the cover.
-    if not options.start:
-        return ()
-    return "-ss", f"{_in_video(options.start, media, track):.6f}", "-t", "0.001", *_input(url)
+def _split(splits_s: Sequence[float]) -> str:
+    numbers = range(len(splits_s) + 1)
+    times = "|".join(f"{time:.6f}" for time in splits_s)
+    cut = f"asegment=timestamps={times}" + "".join(f"[cut{number}]" for number in numbers)
+    return ";".join([cut, *(f"[cut{number}]{_RESTARTED}[part{number}]" for number in numbers)])
 
 
-def _in_video(sound_s: float, media: Media, track: Track) -> float:
-    """A time counted from the start of the sound, counted from the start of the video instead."""
-    return sound_s + track.start_s - media.start_s
-
-
-def _sound(track: Track, options: Options) -> Sequence[str]:
+def _encoder(track: Track, options: Options) -> Sequence[str]:
     if is_copied(track, options):
         return "-c:a", "copy"
-    if options.bitrate is not None:
-        return "-c:a", "libmp3lame", "-b:a", f"{options.bitrate}k"
-    match options.quality:
-        case "voice":
-            return "-c:a", "libmp3lame", "-b:a", "64k", "-ac", "1"
-        case "high":
-            return "-c:a", "libmp3lame", "-b:a", "320k"
-        case _:
-            return "-c:a", "libmp3lame", "-q:a", "2"
-
-
-def _extras(media: Media, track: Track, options: Options) -> Sequence[str]:
-    """Tags, chapters and cover."""
-    look = "1" if options.start else "0"
-    # Ogg has the tags of the whole in its sound.
-    tags = f"0:s:{track.stream}" if "ogg" in media.formats else "0"
-    clutter = (part for name in _CLUTTER for part in ("-metadata", f"{name}="))
-    extras = ("-map_metadata", tags, "-map_chapters", look, *clutter)
-    if media.cover is None:
-        return extras
-    # The comment says which picture it is (ID3v2.3, section 4.15).
-    front = ("-disposition:v", "attached_pic", "-metadata:s:v", "comment=Cover (front)")
-    return *extras, "-map", f"{look}:{media.cover}", "-c:v", "copy", *front
+    lame = ("-c:a", "libmp3lame")
+    if bitrate := options.constant_bitrate:
+        return *lame, "-b:a", f"{bitrate}k"
+    return *lame, "-q:a", str(2 if options.vbr is None else options.vbr)

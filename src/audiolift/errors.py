@@ -70,6 +70,8 @@ CODES: dict[str, Code] = {
     "file_missing": Code(422, "The form has no field 'file' with a video in it."),
     "name_invalid": Code(422, "Please send the video's name as '?filename='."),
     "option_invalid": Code(422, "The option '{option}' is not right: {reason}"),
+    "cover_too_large": Code(413, "The cover is larger than the {limit} bytes that are accepted."),
+    "cover_invalid": Code(422, "The cover is neither a JPEG nor a PNG picture."),
     "idempotency_key_invalid": Code(422, "An Idempotency-Key is 1 to 255 visible ASCII characters."),
     "idempotency_key_in_use": Code(
         409, "An upload with this Idempotency-Key is still arriving. Please wait for it or use another key."
@@ -100,6 +102,10 @@ CODES: dict[str, Code] = {
     "video_too_long": Code(422, "The video is longer than the {limit} that are accepted."),
     "track_not_found": Code(422, "The video has no sound track {track}. It has: {tracks}."),
     "start_after_end": Code(422, "The part asked for starts at {start} s, but the sound ends at {duration} s."),
+    "too_many_chapters": Code(
+        422,
+        "The video has {count} chapters, but only {limit} can become files of their own. Please leave out the split.",
+    ),
     "audio_too_large": Code(422, "The audio would be larger than the {limit} bytes that are accepted."),
     "conversion_timeout": Code(503, "The conversion took longer than is allowed."),
     "conversion_failed": Code(

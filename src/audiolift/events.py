@@ -5,7 +5,7 @@ event that is published twice is the same event. The data of each type is held t
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -28,7 +28,10 @@ class VideoUploaded:
 
 @dataclass(frozen=True)
 class AudioConverted:
-    """The MP3 of a job stands complete in GridFS. `size` in bytes, `duration_s` in seconds."""
+    """The audio of a job stands complete in GridFS. `size` in bytes, `duration_s` in seconds.
+
+    `loudness` is there where it was measured, as `audiolift.jobs.complete` is given it.
+    """
 
     type: ClassVar[str] = "dev.audiolift.audio.converted.v1"
     fact: ClassVar[str] = "converted"
@@ -37,6 +40,7 @@ class AudioConverted:
     file_id: str
     size: int
     duration_s: float
+    loudness: dict[str, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def encode(event: Event, *, source: str, traceparent: str | None = None) -> dict
         "subject": event.job,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "datacontenttype": "application/json",
-        "data": asdict(event),
+        "data": {name: value for name, value in asdict(event).items() if value is not None},
     }
     return envelope | ({"traceparent": traceparent} if traceparent else {})
 
@@ -90,9 +94,10 @@ def decode(attributes: Mapping[str, Any], data: Any) -> Event:
         raise PermanentError("event_invalid", reason=f"the type {attributes.get('type')!r} is unknown.")
     if not isinstance(data, dict):
         raise PermanentError("event_invalid", reason="its data is not a JSON object.")
-    members = {member.name: member.type for member in fields(kind)}
-    if missing := sorted(members.keys() - data.keys()):
+    required = {member.name for member in fields(kind) if member.default is MISSING}
+    if missing := sorted(required - data.keys()):
         raise PermanentError("event_invalid", reason=f"its data lacks {', '.join(missing)}.")
+    members = {member.name: member.type for member in fields(kind) if member.name in data}
     for name, wanted in members.items():
         if not _fits(data[name], wanted):
             raise PermanentError("event_invalid", reason=f"its data has a wrong '{name}'.")

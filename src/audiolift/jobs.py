@@ -8,9 +8,10 @@ left over is sent by the sweep. A worker that takes a job gets the next `attempt
 worker writes and guards its updates, so a worker that was overtaken can neither harm nor finish the job.
 
 A document: `{_id, owner, email, state, video{file_id, name, size, sha256}, options{}, attempt, restarts, resent,
-lease_until, progress{percent, eta_s}, audio{file_id, name, size, duration_s}, error{code, message},
-mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, fingerprint, traceparent, version, created_at,
-updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset, writer, ...}`, too.
+lease_until, progress{percent, eta_s}, audio{file_id, name, size, content_type, duration_s, loudness},
+error{code, message}, mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, fingerprint, traceparent,
+version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset,
+writer, ...}`, too.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -201,10 +202,13 @@ def release(jobs: Jobs, job: Job) -> None:
     jobs.update_one(_held(job), {"$set": {"lease_until": _now()}})
 
 
-def complete(jobs: Jobs, job: Job, *, audio: File, duration_s: float) -> bool:
+def complete(
+    jobs: Jobs, job: Job, *, audio: File, duration_s: float, loudness: dict[str, float | None] | None = None
+) -> bool:
     """Ends a conversion with its audio. False when the worker has lost the job: its audio must go."""
-    converted = events.AudioConverted(job["_id"], audio.id, audio.size, duration_s)
-    about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "duration_s": duration_s}
+    converted = events.AudioConverted(job["_id"], audio.id, audio.size, duration_s, loudness)
+    about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "content_type": audio.content_type}
+    about |= {"duration_s": duration_s, "loudness": loudness}
     done = {"percent": 100.0, "eta_s": 0.0}
     return (
         _move(jobs, job["_id"], _held(job), converted, "convert", state="converted", audio=about, progress=done)
@@ -306,7 +310,9 @@ def ended_event(job: Job) -> events.AudioConverted | events.ConversionFailed:
     if job["state"] == "failed":
         return events.ConversionFailed(job["_id"], **job["error"])
     audio = job["audio"]
-    return events.AudioConverted(job["_id"], audio["file_id"], audio["size"], audio["duration_s"])
+    return events.AudioConverted(
+        job["_id"], audio["file_id"], audio["size"], audio["duration_s"], audio.get("loudness")
+    )
 
 
 def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str) -> None:

@@ -5,16 +5,22 @@ import pytest
 import recipe
 from audiolift.options import Options
 from media import Media, Track
+from recipe import Shape
 
 URL = "http://127.0.0.1:4711/s3cret"
-AAC = Track(1, "aac", start_s=0.5)
-MP3 = Track(2, "mp3")
+AAC = Track(1, "aac", start_s=0.5, layout="stereo")
+MP3 = Track(2, "mp3", layout="stereo")
 MP4 = Media(("mov", "mp4"), 100.0, start_s=0.1, tracks=(AAC, MP3))
 AVI = Media(("avi",), 100.0, tracks=(AAC, MP3))
 
 
-def told(track: Track = AAC, *, media: Media = MP4, options: Options | None = None) -> str:
-    return " ".join(recipe.convert(URL, media=media, track=track, options=options or Options(), target_fd=7))
+def told(track: Track = AAC, *, media: Media = MP4, options: Options | None = None, shape: Shape | None = None) -> str:
+    fds = range(7, 8 + len(shape.splits_s if shape else ()))
+    return " ".join(
+        recipe.convert(
+            URL, media=media, track=track, options=options or Options(), shape=shape or Shape(), target_fds=fds
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -22,7 +28,10 @@ def told(track: Track = AAC, *, media: Media = MP4, options: Options | None = No
     [
         recipe.describe(URL, marker="|m|"),
         recipe.measure(URL),
-        recipe.convert(URL, media=MP4, track=AAC, options=Options(start=40.0), target_fd=7),
+        recipe.stream_tags(URL, 1),
+        recipe.picture(URL, 3, target_fd=7),
+        recipe.listen(URL, media=MP4, track=AAC, options=Options(normalize=-16.0)),
+        recipe.convert(URL, media=MP4, track=AAC, options=Options(start=40.0), shape=Shape(), target_fds=[7]),
     ],
 )
 def test_nothing_is_opened_but_the_reader(arguments: list[str]) -> None:
@@ -45,21 +54,71 @@ def test_playlists_and_image_sequences_are_no_formats() -> None:
         (Options(), "-c:a libmp3lame -q:a 2"),
         (Options(quality="standard"), "-c:a libmp3lame -q:a 2"),
         (Options(quality="high"), "-c:a libmp3lame -b:a 320k"),
-        (Options(quality="voice"), "-c:a libmp3lame -b:a 64k -ac 1"),
         (Options(bitrate=192), "-c:a libmp3lame -b:a 192k"),
+        (Options(vbr=0), "-c:a libmp3lame -q:a 0"),
     ],
 )
 def test_qualities(options: Options, sound: str) -> None:
     assert f"-map 0:1 {sound} " in told(options=options)
 
 
-@pytest.mark.parametrize("options", [Options(), Options(track=1), Options(track="en")])
+@pytest.mark.parametrize(
+    ("layout", "options", "filters"),
+    [
+        ("stereo", Options(channels=2), None),
+        ("mono", Options(quality="voice"), None),
+        ("stereo", Options(quality="voice"), "pan=mono|c0=0.5*c0+0.5*c1"),
+        ("stereo", Options(quality="voice", channels=2), None),
+        ("mono", Options(channels=2), "pan=stereo|c0=c0|c1=c0"),
+        ("5.1(side)", Options(), f"aresample=ochl=stereo:{recipe._DOWNMIX}"),
+        ("7.1", Options(channels=1), f"aresample=ochl=mono:{recipe._DOWNMIX}"),
+        ("", Options(), f"aresample=ochl=stereo:{recipe._DOWNMIX}"),
+        ("stereo", Options(channels=1, sample_rate=22050), "pan=mono|c0=0.5*c0+0.5*c1,aresample=22050"),
+    ],
+)
+def test_channels_and_sample_rate(layout: str, options: Options, filters: str | None) -> None:
+    arguments = told(Track(1, "aac", layout=layout), options=options).split()
+    assert (arguments[arguments.index("-af") + 1] if "-af" in arguments else None) == filters
+
+
+def test_loudness_is_changed_before_the_fades() -> None:
+    options = Options(start=5.0, normalize=-16.0, fade_in=1.5, fade_out=2.0)
+    whole = told(options=options, shape=Shape(gain_db=-3.21, length_s=10.5))
+    assert "asetpts=PTS-STARTPTS,volume=-3.2dB,afade=t=in:d=1.500000,afade=t=out:st=8.500000:d=2.000000 " in whole
+
+
+def test_chapters_become_files_in_one_pass() -> None:
+    split = told(options=Options(chapters="split"), shape=Shape(splits_s=[2.0, 4.5]))
+    assert (
+        "-filter_complex [0:1]asetpts=N/SR/TB,asegment=timestamps=2.000000|4.500000[cut0][cut1][cut2];[cut0]" in split
+    )
+    assert [f"-map [part{number}]" in split for number in range(4)] == [True, True, True, False]
+    assert [f"-fd {number} fd:" in split for number in (7, 8, 9)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(), Options(track=1), Options(tags="none", cover="none", chapters="none", title="A", date="2026")],
+)
 def test_an_mp3_is_copied(options: Options) -> None:
     assert "-map 0:2 -c:a copy " in told(MP3, options=options)
 
 
 @pytest.mark.parametrize(
-    "options", [Options(bitrate=128), Options(quality="standard"), Options(start=1.0), Options(end=9.0)]
+    "options",
+    [
+        Options(bitrate=128),
+        Options(quality="standard"),
+        Options(vbr=2),
+        Options(start=1.0),
+        Options(end=9.0),
+        Options(channels=1),
+        Options(sample_rate=44100),
+        Options(normalize=-23.0),
+        Options(fade_in=1.0),
+        Options(fade_out=1.0),
+        Options(chapters="split"),
+    ],
 )
 def test_an_mp3_is_encoded_where_something_else_is_wanted(options: Options) -> None:
     assert "-c:a libmp3lame" in told(MP3, options=options)
@@ -71,10 +130,9 @@ def test_the_whole_sound_is_neither_filtered_nor_sought() -> None:
 
 def test_an_early_part_is_cut_by_counting_samples() -> None:
     whole = told(options=Options(start=5.25, end=8.0))
-    assert f"-ss 5.650000 -t 0.001 {' '.join(recipe.describe(URL, marker='')[4:])} -map 0:1" in whole
-    assert "-af asetpts=N/SR/TB,atrim=start=5.250000,asetpts=PTS-STARTPTS -t 2.750000 " in whole
-    assert whole.count("-ss") == 1
-    assert "-af asetpts=N/SR/TB -t 8.000000" in told(options=Options(end=8.0))
+    assert "-af asetpts=N/SR/TB,atrim=start=5.250000:duration=2.750000,asetpts=PTS-STARTPTS " in whole
+    assert "-ss" not in whole
+    assert "-af asetpts=N/SR/TB,atrim=start=0.000000:duration=8.000000" in told(options=Options(end=8.0))
 
 
 def test_a_late_part_is_sought_where_packets_have_times() -> None:
@@ -86,14 +144,5 @@ def test_a_late_part_is_sought_where_packets_have_times() -> None:
     assert "asetpts=N/SR/TB,atrim=start=50.000000" in told(media=AVI, options=Options(start=50.0))
 
 
-def test_tags_are_kept_without_the_clutter_of_the_container() -> None:
-    assert "-map_metadata 0 -map_chapters 0 " in told()
-    assert "-metadata major_brand= " in told()
-    assert "-map_metadata 0:s:1 " in told(media=Media(("ogg",)))
-
-
-def test_the_cover_is_kept() -> None:
-    with_cover = Media(("mov",), 100.0, tracks=(AAC,), cover=3)
-    assert "-map 0:3 -c:v copy -disposition:v attached_pic" in told(media=with_cover)
-    assert "-map 1:3 -c:v copy" in told(media=with_cover, options=Options(start=2.0))
-    assert "-c:v" not in told()
+def test_an_mp3_gets_neither_tags_nor_chapters_from_ffmpeg() -> None:
+    assert "-map_metadata -1 -map_chapters -1 -id3v2_version 0 -f mp3 -fd 7 fd:" in told()

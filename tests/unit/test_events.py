@@ -30,7 +30,12 @@ asked = st.fixed_dictionaries(
     },
 ) | st.fixed_dictionaries({"bitrate": st.sampled_from(options.BITRATES)})
 uploaded = st.builds(events.VideoUploaded, job_ids, texts, texts, sizes, asked)
-converted = st.builds(events.AudioConverted, job_ids, texts, sizes, st.floats(0.001, 1e6))
+levels = st.none() | st.floats(-70, 10)
+loudness = st.fixed_dictionaries(
+    dict.fromkeys(("before_lufs", "after_lufs", "true_peak_before_dbtp", "true_peak_dbtp"), levels)
+    | {"gain_db": st.floats(-50, 50), "target_lufs": st.floats(-31, -9)}
+)
+converted = st.builds(events.AudioConverted, job_ids, texts, sizes, st.floats(0.001, 1e6), st.none() | loudness)
 failed = st.builds(events.ConversionFailed, job_ids, st.sampled_from(["no_audio", "not_media"]), texts)
 any_event = uploaded | converted | failed
 
@@ -73,7 +78,11 @@ def test_a_schema_is_one_and_names_exactly_the_members_of_its_type(kind: str) ->
     data = schema(kind)["properties"]["data"]
     members = [member.name for member in dataclasses.fields(events.TYPES[kind])]
     Draft202012Validator.check_schema(schema(kind))
-    assert list(data["properties"]) == data["required"] == members
+    required = [
+        member.name for member in dataclasses.fields(events.TYPES[kind]) if member.default is dataclasses.MISSING
+    ]
+    assert list(data["properties"]) == members
+    assert data["required"] == required
 
 
 def test_the_schema_of_a_video_names_exactly_the_options_that_there_are() -> None:
@@ -81,6 +90,10 @@ def test_the_schema_of_a_video_names_exactly_the_options_that_there_are() -> Non
     assert tuple(known) == options.NAMES
     assert tuple(known["bitrate"]["enum"]) == options.BITRATES
     assert tuple(known["quality"]["enum"]) == options.QUALITIES
+    assert known["sample_rate"]["enum"] == list(options.SAMPLE_RATES)
+    assert (known["normalize"]["minimum"], known["normalize"]["maximum"]) == (options.LOWEST_LUFS, options.HIGHEST_LUFS)
+    assert known["fade_in"]["maximum"] == known["fade_out"]["maximum"] == options.LONGEST_FADE_S
+    assert all(known[name]["maxLength"] == options.TEXT_LENGTH for name in options.TAGS)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +139,7 @@ def test_the_envelope_says_who_what_and_which_job() -> None:
 
 def test_a_newer_sender_may_say_more() -> None:
     event = events.encode(CONVERTED, source="convert")
-    more = event["data"] | {"loudness": -14.0, "type": "x", "fact": "y"}
+    more = event["data"] | {"mood": -14.0, "type": "x", "fact": "y"}
     assert events.decode(event, more) == CONVERTED
 
 
@@ -147,6 +160,11 @@ def test_whole_seconds_are_a_duration() -> None:
         (CONVERTED.type, {"job": "1", "file_id": "2", "size": True, "duration_s": 1.0}, "wrong 'size'"),
         (CONVERTED.type, {"job": "1", "file_id": "2", "size": 1.5, "duration_s": 1.0}, "wrong 'size'"),
         (CONVERTED.type, {"job": "1", "file_id": "2", "size": 1, "duration_s": "1"}, "wrong 'duration_s'"),
+        (
+            CONVERTED.type,
+            {"job": "1", "file_id": "2", "size": 1, "duration_s": 1.0, "loudness": -14.0},
+            "wrong 'loudness'",
+        ),
         (CONVERTED.type, {"job": "1", "file_id": {"$ne": 1}, "size": 1, "duration_s": 1.0}, "wrong 'file_id'"),
         (
             events.VideoUploaded.type,

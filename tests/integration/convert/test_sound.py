@@ -92,7 +92,8 @@ def test_sound_that_is_an_mp3_is_taken_as_it_is(workshop: Workshop, videos: Vide
 def test_players_can_tell_length_and_gaps_from_the_header(workshop: Workshop, videos: Videos, name: str) -> None:
     mp3 = workshop.mp3(workshop.converted(videos[name]))
     info = opened(mp3).info
-    frame = mp3.read_bytes()[opened(mp3).tags.size :]
+    assert opened(mp3).tags is None
+    frame = mp3.read_bytes()
     assert info.bitrate_mode == BitrateMode.VBR
     xing = frame.index(b"Xing")
     frames = int.from_bytes(frame[xing + 8 : xing + 12])
@@ -181,7 +182,7 @@ def test_tags_cover_and_chapters(workshop: Workshop, videos: Videos, name: str) 
     assert str(tags["TIT2"]) == 'No space left on device = "ï"'
     assert [str(tags[frame]) for frame in ("TPE1", "TALB", "TRCK", "TCON")] == ["Somebody", "An Album", "3/10", "Jazz"]
     assert str(tags["TDRC"]).startswith("2024")
-    assert [str(frame) for key, frame in tags.items() if key.lower() == "txxx:comment"] == ["line one\nline two"]
+    assert [str(comment) for comment in tags.getall("COMM")] == ["line one\nline two"]
     (cover,) = tags.getall("APIC")
     assert (cover.mime, cover.type) == ("image/png", PictureType.COVER_FRONT)
     assert cover.data.startswith(b"\x89PNG")
@@ -201,8 +202,7 @@ def test_tags_cover_and_chapters_of_a_part(workshop: Workshop, videos: Videos, n
 @pytest.mark.parametrize("name", ["tagged.mp4", "tagged.mkv", "index-last.mp4", "sound.webm", "sound.avi"])
 def test_clutter_of_the_container_is_no_tag(workshop: Workshop, videos: Videos, name: str) -> None:
     tags = opened(workshop.mp3(workshop.converted(videos[name]))).tags
-    own = [key for key in tags if key.startswith("TXXX:") and key.lower() != "txxx:comment"]
-    assert own == []
+    assert [key for key in tags or () if key.startswith("TXXX:")] == []
 
 
 def test_tags_of_an_ogg_are_those_of_its_sound(workshop: Workshop, videos: Videos, tmp_path: Path) -> None:

@@ -1,0 +1,137 @@
+"""The passes of ffmpeg over one video. Whatever goes wrong in them by no fault of the video is a `TransientError`."""
+
+import secrets
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import checks
+import ffmpeg
+import loudness
+import metadata
+import recipe
+from audiolift import covers
+from audiolift.covers import Cover
+from audiolift.errors import PermanentError, TransientError
+from audiolift.options import Options
+from ffmpeg import Limits, Outcome, Tick
+from media import Media, Track, parse
+from metadata import Metadata
+from recipe import Shape
+from video_reader import VideoReader
+
+#: Hears about once a second how far the conversion is, in percent, and how many seconds it may still take.
+Report = Callable[[float, float | None], None]
+
+#: What listening takes of the whole, in percent, where it comes before encoding.
+_LISTENING = 25.0
+_ENCODED = 99.0
+#: What ffmpeg says of what is no fault of the video. Its exit status may be any, and even 0.
+_SHORTAGES = ("Cannot allocate memory", "Resource temporarily unavailable", "No space left on device")
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What it takes to run ffmpeg on a video; `report` is told of the progress, and what it raises ends a pass."""
+
+    reader: VideoReader
+    limits: Limits
+    report: Report
+    max_duration_s: int
+
+    def look(self) -> tuple[Media, Metadata]:
+        """What the video has in it, and what it says about itself."""
+        marker = f"|{secrets.token_hex(8)}|"
+        outcome = self._run(recipe.describe(self.reader.url, marker=marker), tick=self._still(0.0))
+        return parse(outcome.log, url=self.reader.url, marker=marker), metadata.parse(outcome.output)
+
+    def stream_tags(self, stream: int) -> Mapping[str, str]:
+        """The tags of one stream."""
+        outcome = self._run(recipe.stream_tags(self.reader.url, stream), tick=self._still(0.0))
+        return metadata.parse(outcome.output).tags
+
+    def end_s(self, streams: Sequence[str] = recipe.ALL) -> float:
+        """How many seconds after the start of the video the last of these streams really ends."""
+        return self._run(recipe.measure(self.reader.url, streams), tick=self._still(_ENCODED)).reached_s
+
+    def picture(self, stream: int) -> Cover | None:
+        """An attached picture, unless it is too large for a cover."""
+        with tempfile.TemporaryFile(buffering=0) as file:
+            arguments = recipe.picture(self.reader.url, stream, target_fd=file.fileno())
+            self._run(arguments, tick=self._still(_ENCODED), files=(file,), file_bytes=covers.LIMIT + 1)
+            file.seek(0)
+            try:
+                return covers.read(file.read())
+            except PermanentError:
+                return None
+
+    def listen(self, media: Media, track: Track, options: Options, expected_s: float | None) -> Outcome:
+        """Decodes what will be encoded."""
+        arguments = recipe.listen(self.reader.url, media=media, track=track, options=options)
+        return self._run(arguments, tick=self._progress(expected_s, 0.0, _LISTENING))
+
+    def encode(
+        self, files: Sequence[BinaryIO], media: Media, track: Track, options: Options,
+        *, shape: Shape, expected_s: float | None,
+    ) -> Outcome:  # fmt: skip
+        """Writes the MP3s.
+
+        Raises:
+            PermanentError: `audio_too_large`, `audio_damaged` or `video_too_long`.
+        """
+        fds = [file.fileno() for file in files]
+        arguments = recipe.convert(
+            self.reader.url, media=media, track=track, options=options, shape=shape, target_fds=fds
+        )
+        tick = self._progress(expected_s, _LISTENING if shape.length_s else 0.0, _ENCODED)
+        outcome = self._run(arguments, tick=tick, files=files)
+        if outcome.status == -signal.SIGXFSZ:
+            raise PermanentError("audio_too_large", limit=self.limits.file_bytes)
+        if outcome.status:
+            raise PermanentError("audio_damaged", cause=outcome.log[-1000:])
+        return outcome
+
+    def level(self, files: Sequence[BinaryIO]) -> loudness.Level:
+        """How loud MP3s are, one after another."""
+        for file in files:
+            file.seek(0)
+        arguments = recipe.levels([file.fileno() for file in files])
+        return loudness.parse(self._run(arguments, tick=self._still(_ENCODED), files=files).log)
+
+    def _run(
+        self, arguments: Sequence[str], *, tick: Tick, files: Sequence[BinaryIO] = (), file_bytes: int | None = None
+    ) -> Outcome:
+        def watch(reached_s: float) -> None:
+            if self.reader.error:
+                raise self.reader.error
+            tick(reached_s)
+
+        limits = replace(self.limits, file_bytes=file_bytes or self.limits.file_bytes)
+        outcome = ffmpeg.run(arguments, limits=limits, tick=watch, pass_fds=[file.fileno() for file in files])
+        if self.reader.error:
+            raise self.reader.error
+        killed = outcome.status < 0 and outcome.status != -signal.SIGXFSZ
+        # Behind the header come the video's tags, which may say anything.
+        said = outcome.log.partition("Input #0")[0]
+        if killed or any(shortage in said for shortage in _SHORTAGES):
+            cause = f"ffmpeg ended with status {outcome.status}: {outcome.log[-1000:]}"
+            raise TransientError("unavailable", cause=cause)
+        return outcome
+
+    def _still(self, percent: float) -> Tick:
+        return lambda _reached_s: self.report(percent, None)
+
+    def _progress(self, expected_s: float | None, start: float, end: float) -> Tick:
+        began = time.monotonic()
+
+        def tick(reached_s: float) -> None:
+            if reached_s > self.max_duration_s:
+                raise checks.too_long(self.max_duration_s)
+            done = min(reached_s / expected_s, 0.99) if expected_s else 0.0
+            left_s = (time.monotonic() - began) / done * ((100 - start) / (end - start) - done) if done else None
+            self.report(start + done * (end - start), left_s)
+
+        return tick
