@@ -13,6 +13,7 @@ import pytest
 from local import media, servers
 from local.ports import free_port
 from local.processes import Process, Program, lock, start, sweep
+from tests.outages import RabbitMQ, running_rabbitmq
 from tests.platform_process import Platform
 from tests.videos import Videos
 
@@ -79,6 +80,13 @@ def rabbitmq(home: Path) -> Iterator[str]:
     program = servers.rabbitmq(directory, port, distribution_port=distribution, epmd_port=names)
     with _running(servers.epmd(directory, names), home), _running(program, home):
         yield servers.rabbitmq_url(port)
+
+
+@pytest.fixture(scope="session")
+def outage(home: Path) -> Iterator[RabbitMQ]:
+    """A RabbitMQ that a test may stop, if it starts it again."""
+    with running_rabbitmq(home) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,11 +28,12 @@ _CLIENT = httpx.Client(timeout=20, limits=httpx.Limits(max_keepalive_connections
 
 @dataclass(frozen=True)
 class Received:
-    """A request as the subscriber got it; headers by lower-case name."""
+    """A request as the subscriber got it; headers by lower-case name, `at` in seconds of the monotonic clock."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def id(self) -> str:
@@ -139,27 +141,31 @@ class Running:
 
 
 @contextlib.contextmanager
-def process(module: str, env: Mapping[str, str]) -> Iterator[Running]:
-    """`python -m local.eventing.<module>` with these settings until the block ends."""
-    with tempfile.TemporaryDirectory(prefix=f"audiolift-{module}-") as folder:
+def run(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Running]:
+    """A process with these variables until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="audiolift-") as folder:
         log = Path(folder) / "log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", f"local.eventing.{module}"],
-                cwd=folder,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", **env},
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                command, cwd=folder, env={"PATH": os.environ["PATH"], **env}, stdout=output, stderr=subprocess.STDOUT
             )
         try:
             yield Running(popen, log)
         except BaseException:
             # pytest shows what was printed beside the failure.
-            print(f"--- log of {module}\n{log.read_text(errors='replace')}")  # noqa: T201
+            print(f"--- log of {' '.join(command)}\n{log.read_text(errors='replace')}")  # noqa: T201
             raise
         finally:
             popen.kill()
             popen.wait()
+
+
+@contextlib.contextmanager
+def process(module: str, env: Mapping[str, str]) -> Iterator[Running]:
+    """`python -m local.eventing.<module>` with these settings until the block ends."""
+    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
+    with run([sys.executable, "-m", f"local.eventing.{module}"], {**path, **env}) as running:
+        yield running
 
 
 @contextlib.contextmanager

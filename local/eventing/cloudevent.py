@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from pika import BasicProperties, DeliveryMode
 from pika.exceptions import AMQPError
@@ -27,8 +28,10 @@ _NO_TIME = "0001-01-01T00:00:00Z"
 
 _EXTENSION = re.compile(r"[A-Za-z0-9]+")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+(/[\w!#$%&'*+.^`|~-]+)?\s*(;.*)?", re.ASCII)
-_NO_URI = re.compile(r"[\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})|^:")
+_WORD = r"[\w!#$%&'*+.^`|~-]+"
+_PARAMETER = rf"""\s*;\s*({_WORD}\s*=\s*({_WORD}|"(\\.|[^"\\])*"))?"""
+_MEDIA_TYPE = re.compile(rf"{_WORD}(/{_WORD})?({_PARAMETER})*\s*", re.ASCII)
+_NO_URI = re.compile(r"[^!-~]|%(?![0-9A-Fa-f]{2})|^(?![A-Za-z][A-Za-z0-9+.-]*:)[^/?#]*:")
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[0-3]")
 _GAP = re.compile(r"[ \t\r\n]*")
@@ -136,7 +139,7 @@ def to_amqp(event: CloudEvent) -> BasicProperties:
     properties = BasicProperties(
         headers={"content-type": content_type, **headers},
         message_id=str(event.attributes["id"]),
-        content_type=content_type,
+        content_type=content_type or None,
         delivery_mode=DeliveryMode.Persistent,
     )
     try:
@@ -149,6 +152,8 @@ def to_amqp(event: CloudEvent) -> BasicProperties:
 def _unprefixed(fields: Mapping[str, str]) -> dict[str, str]:
     if "ce-datacontenttype" in fields:
         raise InvalidEventError("its datacontenttype must be the Content-Type")
+    if fields.get("ce-time") == "":
+        raise InvalidEventError("its time is empty")
     members = {name[3:]: value for name, value in fields.items() if name.startswith("ce-")}
     return {**members, "datacontenttype": fields.get("content-type", "")}
 
@@ -164,9 +169,11 @@ def _parse(body: bytes) -> tuple[dict[str, Any], bytes]:
     members, source = {}, {}
     for name, value, written in _members(text):
         members[name], source[name] = value, written
-    data, encoded = members.pop("data", None), members.pop("data_base64", None)
-    if encoded is not None:
-        return members, _base64(encoded)
+    if not members.get("datacontenttype", "unset"):
+        raise InvalidEventError("its datacontenttype is empty")
+    data = members.pop("data", None)
+    if "data_base64" in members:
+        return members, _base64(members.pop("data_base64"))
     if _media_type(str(members.get("datacontenttype") or "")) in ("", "application/json", "text/json"):
         return members, source.get("data", "").encode()
     if not isinstance(data, str | None):
@@ -180,9 +187,10 @@ def _members(text: str) -> Iterator[tuple[str, Any, str]]:
     at = _skip(text, text.index("{") + 1)
     while text[at] != "}":
         name, end = read(text, at)
-        at = _skip(text, text.index(":", end) + 1)
-        value, end = read(text, at)
-        yield name, value, text[at:end]
+        # The Go SDK takes the spaces after the colon for a part of the value.
+        start = text.index(":", end) + 1
+        value, end = read(text, _skip(text, start))
+        yield name, value, text[start:end]
         at = _skip(text, end)
         if text[at] == ",":
             at = _skip(text, at + 1)
@@ -226,13 +234,22 @@ def _context(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidEventError(f"its {name} is not a string")
     text = value.strip()
-    if name in ("source", "dataschema") and _NO_URI.search(text):
+    if text and name in ("source", "dataschema") and not _is_uri(text):
         raise InvalidEventError(f"its {name} is not a URI")
     return _time(text) if name == "time" and text else text
 
 
+def _is_uri(text: str) -> bool:
+    """Whether it is a URI reference (RFC 3986, as far as Go's parser looks)."""
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        return False
+    return not _NO_URI.search(text)
+
+
 def _time(text: str) -> str:
-    """The time in UTC with all of its digits (RFC 3339), or nothing for none."""
+    """The time in UTC to the nanosecond (RFC 3339), or nothing for none."""
     match = _TIME.fullmatch(text)
     try:
         if not match:
@@ -240,7 +257,7 @@ def _time(text: str) -> str:
         instant = datetime.fromisoformat(match[1] + match[3]).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidEventError("its time is not in the format of RFC 3339") from None
-    fraction = (match[2] or "").rstrip("0").rstrip(".")
+    fraction = (match[2] or "")[:10].rstrip("0").rstrip(".")
     time = instant.replace(tzinfo=None).isoformat() + fraction + "Z"
     return "" if time == _NO_TIME else time
 

@@ -16,7 +16,7 @@ from local.eventing.cloudevent import CloudEvent, InvalidEventError, check, from
 from local.eventing.delivery import Answer, Policy, Post, deliver, is_failure, poster
 from local.eventing.process import first, happens
 from local.eventing.spec import TriggerSpec
-from local.eventing.topology import dead_letter_queue_name, queue_name
+from local.eventing.topology import dead_letters_name, queue_name
 
 _GRACE_S = 5.0
 
@@ -36,7 +36,7 @@ class EndedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """From a queue to an address; `slots` limits the POSTs at once, `dead_letters` is the queue of those that fail."""
+    """From a queue to an address; `slots` limits the POSTs at once, `dead_letters` is the exchange of what fails."""
 
     queue: str
     url: str
@@ -73,7 +73,7 @@ class Dispatch:
 
     def _routes(self) -> list[Route]:
         spec, slots = self.trigger, self.trigger.parallelism
-        queue, dead_letters = queue_name(spec), dead_letter_queue_name(spec)
+        queue, dead_letters = queue_name(spec), dead_letters_name(spec)
         if not spec.dead_letter_url:
             return [Route(queue=queue, url=spec.subscriber_url, slots=asyncio.Semaphore(slots))]
         return [
@@ -141,7 +141,7 @@ class Dispatch:
             self._log.error("%s is lost: %s did not take it, and nothing comes after it", event, route.url)
             return
         dead = event.with_attributes(knativeerrordest=route.url, knativeerrorcode=status)
-        await self.session.publish("", route.dead_letters, to_amqp(dead), dead.data)
+        await self.session.publish(route.dead_letters, "", to_amqp(dead), dead.data)
         self._log.error("%s is a dead letter: %s did not take it", event, route.url)
 
     async def _deliver(self, event: CloudEvent, url: str) -> Answer:

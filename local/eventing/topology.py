@@ -19,13 +19,15 @@ def queue_name(trigger: TriggerSpec) -> str:
     return f"trigger.{trigger.broker}.{trigger.name}"
 
 
-def dead_letter_queue_name(trigger: TriggerSpec) -> str:
-    """The queue of events that wait for the Trigger's dead letter sink."""
+def dead_letters_name(trigger: TriggerSpec) -> str:
+    """The queue of events that wait for the Trigger's dead letter sink, and the exchange in front of it."""
     return f"{queue_name(trigger)}.dead-letters"
 
 
 def declare(amqp_url: str, broker: str, triggers: Iterable[TriggerSpec]) -> None:
     """Makes what the Broker and its Triggers need, and unbinds what they no longer want; waiting events stay.
+
+    It is what the controller of eventing-rabbitmq makes, so that its programs run on it as well.
 
     An ingress that publishes at that very moment answers 500 and connects anew.
 
@@ -44,6 +46,10 @@ def declare(amqp_url: str, broker: str, triggers: Iterable[TriggerSpec]) -> None
             # Names with x- take no part in the match; the Trigger's keeps equal filters apart.
             arguments = {**trigger.attributes, "x-match": "all", "x-knative-trigger": trigger.name}
             channel.queue_bind(queue_name(trigger), exchange_name(broker), arguments=arguments)
+            if trigger.dead_letter_url:
+                name = dead_letters_name(trigger)
+                channel.exchange_declare(name, exchange_type="headers", durable=True)
+                channel.queue_bind(name, name, arguments={"x-match": "all", "x-knative-dlq": trigger.name})
 
 
 def depths(amqp_url: str, triggers: Iterable[TriggerSpec]) -> dict[str, int]:
@@ -69,4 +75,4 @@ def _depth(connection: pika.BlockingConnection, queue: str) -> int | None:
 
 
 def _queues(trigger: TriggerSpec) -> list[str]:
-    return [queue_name(trigger)] + ([dead_letter_queue_name(trigger)] if trigger.dead_letter_url else [])
+    return [queue_name(trigger)] + ([dead_letters_name(trigger)] if trigger.dead_letter_url else [])

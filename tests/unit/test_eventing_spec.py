@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from local.eventing.spec import TriggerSpec
-from local.eventing.topology import dead_letter_queue_name, exchange_name, queue_name
+from local.eventing.topology import dead_letters_name, exchange_name, queue_name
 
 SPEC: dict[str, Any] = {"name": "convert", "broker": "default", "subscriber_url": "http://127.0.0.1:1/"}
 
@@ -50,4 +50,4 @@ def test_names() -> None:
     trigger = TriggerSpec(**SPEC)
     assert exchange_name("default") == "broker.default"
     assert queue_name(trigger) == "trigger.default.convert"
-    assert dead_letter_queue_name(trigger) == "trigger.default.convert.dead-letters"
+    assert dead_letters_name(trigger) == "trigger.default.convert.dead-letters"
