@@ -17,6 +17,7 @@ from typing import BinaryIO
 from pymongo.errors import PyMongoError
 
 import archive
+import contents
 import id3
 import video_reader
 from audiolift import covers, options, store
@@ -110,18 +111,16 @@ def _produce(
 ) -> tuple[File, Sound]:
     if job["attempt"] > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
-    video = store.find(videos, job["video"]["file_id"])
-    if video is None:
-        raise PermanentError("video_missing")
-    if video.size == 0:
-        raise PermanentError("video_empty")
+    video = video_reader.video_of(job, videos)
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_audio_bytes)
     report = _reporter(jobs, job, settings.lease_s)
     wanted = options.from_dict(job["options"])
     cover = _cover(job, wanted, videos)
     with video_reader.serve(videos, video) as reader:
         passes = Passes(reader, limits, report, settings.max_duration_s)
-        with extract(passes, wanted, cover=cover) as sound:
+        media, said = passes.look()
+        job_store.note_media(jobs, job, contents.describe(media, said))
+        with extract(passes, media, said, wanted, cover=cover) as sound:
             return _store(sound, job, wanted, mp3s, report), sound
 
 

@@ -1,4 +1,4 @@
-"""Takes the sound out of a video: looks what there is, converts it, and makes sure that nothing of it is missing."""
+"""Takes the sound out of a video: converts it, and makes sure that nothing of it is missing."""
 
 import contextlib
 import functools
@@ -56,11 +56,13 @@ class Sound:
 
 
 @contextlib.contextmanager
-def extract(passes: Passes, options: Options, *, cover: Cover | None) -> Iterator[Sound]:
+def extract(passes: Passes, media: Media, said: Metadata, options: Options, *, cover: Cover | None) -> Iterator[Sound]:
     """The sound of a video, in scratch files that are gone with the block.
 
     Args:
         passes: Run ffmpeg on the video.
+        media: What was seen in it.
+        said: What it says about itself.
         options: What was asked for.
         cover: The picture that was sent for it.
 
@@ -68,7 +70,6 @@ def extract(passes: Passes, options: Options, *, cover: Cover | None) -> Iterato
         PermanentError: The video has no sound that can be converted as asked; each reason has its code.
         TransientError: The store, the memory, the disk or the time did not suffice.
     """
-    media, said = passes.look()
     track = tracks.choose(media.tracks, options.track)
     checks.readable(passes.reader, media, track)
     checks.times(media, track, options, passes.max_duration_s)

@@ -1,4 +1,4 @@
-"""convert: makes an MP3 of an uploaded video. Consumes `video.uploaded`."""
+"""convert: opens videos. Consumes `video.uploaded`, `video.held` and `audio.converted`; one event at a time."""
 
 import functools
 import logging
@@ -8,13 +8,18 @@ from flask import Request
 from flask.typing import ResponseReturnValue
 
 from audiolift import consumer, jobs, store
-from audiolift.events import VideoUploaded
+from audiolift.events import AudioConverted, VideoHeld, VideoUploaded
 from audiolift.publish import publisher
 from audiolift.settings import load
 from conversion import convert as end_job
 from convert_settings import ConvertSettings
+from drawing import draw
+from probing import probe
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+_Consumed = VideoUploaded | VideoHeld | AudioConverted
+_KINDS: tuple[type[_Consumed], ...] = (VideoUploaded, VideoHeld, AudioConverted)
 
 settings = load(ConvertSettings)
 mongo = store.connect(settings.mongodb_uri)
@@ -23,18 +28,19 @@ mongo = store.connect(settings.mongodb_uri)
 @functions_framework.http
 def convert(request: Request) -> ResponseReturnValue:
     """The function's entry."""
-    return consumer.answer(request, _convert, kinds=(VideoUploaded,), ready=lambda: mongo.admin.command("ping"))
+    return consumer.answer(request, _convert, kinds=_KINDS, ready=lambda: mongo.admin.command("ping"))
 
 
-def _convert(event: VideoUploaded) -> None:
-    end_job(
-        event,
-        jobs=jobs.collection(mongo["videos"]),
-        videos=mongo["videos"],
-        mp3s=_mp3s(),
-        publish=publisher(settings.k_sink),
-        settings=settings,
-    )
+def _convert(event: _Consumed) -> None:
+    videos, publish = mongo["videos"], publisher(settings.k_sink)
+    found = jobs.collection(videos)
+    match event:
+        case VideoUploaded():
+            end_job(event, jobs=found, videos=videos, mp3s=_mp3s(), publish=publish, settings=settings)
+        case VideoHeld():
+            probe(event, jobs=found, videos=videos, publish=publish, settings=settings)
+        case AudioConverted():
+            draw(event, jobs=found, mp3s=_mp3s(), settings=settings)
 
 
 @functools.cache

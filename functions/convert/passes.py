@@ -101,6 +101,17 @@ class Passes:
         arguments = recipe.levels([file.fileno() for file in files])
         return loudness.parse(self._run(arguments, tick=self._still(_ENCODED), files=files).log)
 
+    def peaks(self, samples: int) -> str:
+        """The lowest and the highest sample of every so many, as ffmpeg writes them.
+
+        Raises:
+            PermanentError: `audio_damaged`.
+        """
+        outcome = self._run(recipe.peaks(self.reader.url, samples), tick=self._still(0.0))
+        if outcome.status:
+            raise PermanentError("audio_damaged", cause=outcome.log[-1000:])
+        return outcome.output
+
     def _run(
         self, arguments: Sequence[str], *, tick: Tick, files: Sequence[BinaryIO] = (), file_bytes: int | None = None
     ) -> Outcome:

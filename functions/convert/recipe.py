@@ -115,6 +115,17 @@ def measure(url: str, streams: Sequence[str] = ALL) -> list[str]:
     return [*_reporting(), *_input(url), *maps, "-c", "copy", "-f", "null", "-"]
 
 
+def peaks(url: str, samples: int) -> list[str]:
+    """Writes the lowest and the highest of every so many samples to the output, of all channels together."""
+    filters = (
+        "aformat=sample_fmts=s16p:channel_layouts=mono",
+        f"asetnsamples=n={samples}:p=0",
+        "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=Min_level+Max_level",
+        "ametadata=print:file=-",
+    )
+    return ["-v", "error", "-nostats", *_input(url), "-map", "0:a:0", *_filtered(filters), "-f", "null", "-"]
+
+
 def is_copied(track: Track, options: Options) -> bool:
     """Whether the sound is an MP3 already, and taken as it is."""
     return track.codec == "mp3" and not options.changes_sound

@@ -16,7 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pymongo.errors import PyMongoError
 
 from audiolift import store
-from audiolift.errors import AudioliftError, TransientError
+from audiolift.errors import AudioliftError, PermanentError, TransientError
+from audiolift.jobs import Job
 from audiolift.store import Bucket, File
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
@@ -60,6 +61,20 @@ class VideoReader(ThreadingHTTPServer):
         """Stops answering at once; `shutdown` would wait for its next look at the clock."""
         self.closing = True
         self.socket.shutdown(socket.SHUT_RDWR)
+
+
+def video_of(job: Job, videos: Bucket) -> File:
+    """The video of a job.
+
+    Raises:
+        PermanentError: `video_missing` or `video_empty`.
+    """
+    video = store.find(videos, job["video"]["file_id"])
+    if video is None:
+        raise PermanentError("video_missing")
+    if video.size == 0:
+        raise PermanentError("video_empty")
+    return video
 
 
 @contextlib.contextmanager

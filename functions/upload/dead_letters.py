@@ -15,6 +15,9 @@ DeadLetters = Collection[dict[str, Any]]
 
 KEPT_S = 30 * 24 * 3600
 
+#: Without these a job would never end.
+_FAIL = {events.VideoUploaded.type: job_store.fail, events.VideoHeld.type: job_store.fail_waiting}
+
 
 def ensure_indexes(dead_letters: DeadLetters) -> None:
     """Makes the indexes: letters go after `KEPT_S`, or with their job. Harmless when they are there."""
@@ -23,9 +26,9 @@ def ensure_indexes(dead_letters: DeadLetters) -> None:
 
 
 def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters: DeadLetters) -> None:
-    """Keeps the event, and ends the job whose conversion was given up; the sweep sends what that makes due.
+    """Keeps the event, and ends the job whose conversion or first look was given up; the sweep sends what is then due.
 
-    A mail that could not be delivered ends nothing: the sweep brings its event again for some hours.
+    A mail or a waveform that was given up ends nothing; the sweep has mails tried again for some hours.
     """
     where = str(attributes.get("knativeerrordest", ""))
     dead_letters.update_one(
@@ -37,5 +40,6 @@ def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters
         },
         upsert=True,
     )
-    if attributes["type"] == events.VideoUploaded.type and attributes.get("subject"):
-        job_store.fail(jobs, str(attributes["subject"]), PermanentError("conversion_failed"), source="upload")
+    if attributes["type"] in _FAIL and attributes.get("subject"):
+        fail = _FAIL[attributes["type"]]
+        fail(jobs, str(attributes["subject"]), PermanentError("conversion_failed"), source="upload")

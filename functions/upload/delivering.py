@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 from email.utils import format_datetime
+from typing import Any
 from urllib.parse import quote
 
 from starlette.concurrency import iterate_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from audiolift import store
 from audiolift.errors import AudioliftError, PermanentError, problem
@@ -53,6 +54,14 @@ def deliver(file: File, name: str, headers: Mapping[str, str], *, bucket: Bucket
     common |= {"Content-Range": f"bytes {start}-{end - 1}/{file.size}"} if part else {}
     body = iterate_in_threadpool(store.read(bucket, file.id, start, end))
     return StreamingResponse(body, status_code=206 if part else 200, headers=common)
+
+
+def deliver_json(content: Any, key: str, headers: Mapping[str, str]) -> Response:
+    """What never changes under its key, as JSON, or the word that the client has it already (RFC 8246)."""
+    common = {"ETag": f'"{key}"', "Cache-Control": "private, max-age=604800, immutable"}
+    if _names(headers.get("if-none-match", ""), common["ETag"]):
+        return Response(status_code=304, headers=common)
+    return JSONResponse(content, headers=common)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+import choosing
 import dead_letters
 import delivering
 import receiving
@@ -30,7 +31,7 @@ from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
 from tus_state import Terms
 from upload_settings import UploadSettings
-from views import job_view
+from views import job_view, listed_view, waveform_view
 from watching import Watcher
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -40,6 +41,9 @@ SETTINGS = settings.load(UploadSettings)
 MONGO = store.connect(SETTINGS.mongodb_uri)
 PUBLISH: Publish = publisher(SETTINGS.k_sink)
 VERIFIER = Verifier(SETTINGS.jwks_url, issuer=SETTINGS.token_issuer, audience=SETTINGS.token_audience)
+
+#: The most that a request has to say which brings no video.
+BODY_BYTES = 64 * 1024
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -137,12 +141,28 @@ async def list_jobs(request: Request) -> Response:
     )
     shown, more = found[: int(limit)], len(found) > int(limit)
     following = f"/jobs?limit={limit}&before={shown[-1]['_id']}" if more else None
-    return JSONResponse({"jobs": [job_view(job) for job in shown], "next": following})
+    return JSONResponse({"jobs": [listed_view(job) for job in shown], "next": following})
 
 
 async def show_job(request: Request) -> Response:
     """GET /jobs/{id}."""
     return JSONResponse(job_view(await _own_job(request)), headers={"Cache-Control": "no-store"})
+
+
+async def convert_job(request: Request) -> Response:
+    """POST /jobs/{id}/convert: the options of a job that waits for them."""
+    job = await _own_job(request)
+    given = choosing.patch(await _small_body(request))
+    found = await _stores()
+    job = await run_in_threadpool(lambda: choosing.convert(job, given, jobs=found.jobs, videos=found.videos))
+    await run_in_threadpool(_send_outbox, job["_id"])
+    return JSONResponse(job_view(job), 202)
+
+
+async def job_waveform(request: Request) -> Response:
+    """GET /jobs/{id}/waveform: the peaks of the audio, to draw it."""
+    job = await _own_job(request)
+    return delivering.deliver_json(waveform_view(job), job["audio"]["file_id"], request.headers)
 
 
 async def delete_job(request: Request) -> Response:
@@ -244,6 +264,8 @@ APP = Starlette(
         Route("/jobs", answering(list_jobs), methods=["GET"]),
         Route("/jobs/{job}", answering(show_job), methods=["GET"]),
         Route("/jobs/{job}", answering(delete_job), methods=["DELETE"]),
+        Route("/jobs/{job}/convert", answering(convert_job), methods=["POST"]),
+        Route("/jobs/{job}/waveform", answering(job_waveform), methods=["GET"]),
         Route("/jobs/{job}/events", answering(job_events), methods=["GET"]),
         Route("/jobs/{job}/audio", answering(job_audio), methods=["GET"]),
         Route("/download", answering(download), methods=["GET"]),
@@ -276,6 +298,15 @@ async def _own_job(request: Request) -> Job:
     if job is None or job["owner"] != owner.id:
         raise PermanentError("job_not_found")
     return job
+
+
+async def _small_body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > BODY_BYTES:
+            raise PermanentError("bad_request", reason=f"its body is longer than {BODY_BYTES} bytes.")
+    return body
 
 
 async def _deliver(job: Job, request: Request) -> Response:

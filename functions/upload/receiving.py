@@ -13,8 +13,9 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+import wishes
 from audiolift import jobs as job_store
-from audiolift import options, store
+from audiolift import store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.store import BATCH, Bucket, File, Writer
@@ -104,7 +105,7 @@ async def receive(
     if request.declared_size is not None and request.declared_size > allowed:
         raise PermanentError("upload_too_large", limit=max_bytes)
     given = {name: value for name, value in request.query.items() if name != "filename"}
-    options.parse(given)
+    wishes.parse(given)
     if not _is_form(request) and not request.query.get("filename"):
         raise PermanentError("name_invalid")
     job_id = job_store.new_id()
@@ -160,7 +161,7 @@ async def _store(
     alive = _touching(body, job_id, jobs=jobs, limit=max_bytes + FORM_BYTES)
     try:
         await (_take_form(request, alive, arrival) if _is_form(request) else _take_raw(request, alive, arrival))
-        wanted = options.parse(arrival.options)
+        wanted = wishes.parse(arrival.options)
         if arrival.sink.size == 0:
             raise PermanentError("video_empty")
         video = await arrival.sink.close()
@@ -170,7 +171,12 @@ async def _store(
         await asyncio.shield(arrival.sink.settle())
     return await run_in_threadpool(
         lambda: job_store.finish_upload(
-            jobs, job_id, video, name=clean_name(arrival.name or ""), options=wanted.to_dict()
+            jobs,
+            job_id,
+            video,
+            name=clean_name(arrival.name or ""),
+            options=wanted.options.to_dict(),
+            hold=wanted.hold,
         )
     )
 

@@ -33,7 +33,7 @@ LEASE_GRACE = timedelta(seconds=90)
 RESTARTS = 3
 #: An event can wait in a long queue for this long before it is sent again.
 QUEUE_GRACE = timedelta(minutes=30)
-#: Two days of it: then nobody is going to convert the job.
+#: Two days of it: then nobody is going to convert the job, or to look at its video.
 WAITS = 96
 MAIL_GRACE = timedelta(minutes=10)
 #: About half a day of mail servers that are out of reach.
@@ -73,7 +73,7 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         ("deleted jobs", {"state": "deleted", "purged": None}, lambda job: purge(job, stores)),
         ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),
         ("stalled conversions", _stalled(now), lambda job: _restart(job, stores.jobs)),
-        ("waiting conversions", _waiting(now), lambda job: _wait_again(job, stores.jobs)),
+        ("queued videos", _queued(now), lambda job: _queue_again(job, stores.jobs)),
         ("untold owners", _untold(now), lambda job: _tell_again(job, stores.jobs)),
         # Last: a broker that is out of reach stops no other step.
         ("outboxes", unsent, lambda job: job_store.send_outbox(stores.jobs, job["_id"], publish)),
@@ -125,18 +125,20 @@ def _restart(job: Job, jobs: Jobs) -> None:
     if job["restarts"] >= RESTARTS:
         job_store.fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
     else:
-        job_store.resend(jobs, job, job_store.uploaded_event(job), source="upload", count="restarts")
+        job_store.resend(jobs, job, job_store.next_event(job), source="upload", count="restarts")
 
 
-def _waiting(now: datetime) -> dict[str, Any]:
-    return {"state": "uploaded", "updated_at": {"$lt": now - QUEUE_GRACE}}
+def _queued(now: datetime) -> dict[str, Any]:
+    due = [{"state": "uploaded"}, {"state": "waiting", "media": None}]
+    return {"$or": due, "updated_at": {"$lt": now - QUEUE_GRACE}}
 
 
-def _wait_again(job: Job, jobs: Jobs) -> None:
-    if job.get("resent", 0) >= WAITS:
-        job_store.fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
+def _queue_again(job: Job, jobs: Jobs) -> None:
+    if job.get("resent", 0) < WAITS:
+        job_store.resend(jobs, job, job_store.next_event(job), source="upload", count="resent")
         return
-    job_store.resend(jobs, job, job_store.uploaded_event(job), source="upload", count="resent")
+    fail = job_store.fail_waiting if job["state"] == "waiting" else job_store.fail
+    fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
 
 
 def _untold(now: datetime) -> dict[str, Any]:

@@ -121,6 +121,7 @@ class Appending:
             video,
             name=tus["name"],
             options=tus["options"],
+            hold=tus["hold"],
             tus_writer=tus["writer"],
         )
 

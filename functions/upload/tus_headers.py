@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from audiolift import options
+import wishes
 from audiolift.errors import PermanentError
 from receiving import clean_name
 from tus_state import Plan
@@ -85,9 +85,9 @@ def plan(header: str, size: int | None) -> Plan:
         PermanentError: `tus_header_invalid`, `option_invalid`.
     """
     given = metadata(header)
-    wanted = options.parse({name: _text(value) for name, value in given.items() if name in options.NAMES})
+    wanted = wishes.parse({name: _text(value) for name, value in given.items() if name in wishes.NAMES})
     name = clean_name(_text(given.get("filename") or given.get("name", b"")))
-    return Plan(size, header, name, wanted.to_dict())
+    return Plan(size, header, name, wanted.options.to_dict(), wanted.hold)
 
 
 def metadata(header: str) -> dict[str, bytes]:

@@ -1,8 +1,8 @@
 """Where a resumable upload stands: the part `tus` of its job's document, moved by guarded updates.
 
-`{length, offset, writer, metadata, name, options, expires_at}`: `length` is None while it is deferred, `metadata` is
-the header as it came, `writer` counts the requests that have brought bytes. Each takes the next number, and that ends
-those before: they can record nothing more (and write no chunk over a newer one, see `tus_chunks`).
+`{length, offset, writer, metadata, name, options, hold, expires_at}`: `length` is None while it is deferred, `metadata`
+is the header as it came, `writer` counts the requests that have brought bytes. Each takes the next number, and that
+ends those before: they can record nothing more (and write no chunk over a newer one, see `tus_chunks`).
 
 `offset` says what is stored for good. It reaches `length` only in the update that makes the job, so an upload that
 stands at its end is a job for sure.
@@ -31,12 +31,16 @@ class Terms:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a client wants to upload. `options` as a job stores them; the length in bytes, if it is known."""
+    """What a client wants to upload. `options` as a job stores them; the length in bytes, if it is known.
+
+    `hold` as in `wishes`.
+    """
 
     length: int | None
     metadata: str
     name: str
     options: dict[str, Any]
+    hold: bool = False
 
 
 def create(jobs: Jobs, plan: Plan, *, owner: Owner, terms: Terms, traceparent: str | None) -> Job:

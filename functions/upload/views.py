@@ -1,14 +1,15 @@
 """A job as its owner sees it."""
 
+from array import array
 from datetime import UTC, datetime
 from typing import Any
 
+from audiolift.errors import PermanentError
 from audiolift.jobs import Job
 
 
 def job_view(job: Job) -> dict[str, Any]:
     """The job as JSON: sizes in bytes, durations in seconds, times in RFC 3339 (UTC)."""
-    path = f"/jobs/{job['_id']}"
     audio = job.get("audio")
     return {
         "id": job["_id"],
@@ -19,13 +20,41 @@ def job_view(job: Job) -> dict[str, Any]:
         "audio": {"id": audio["file_id"]} | {name: audio[name] for name in ("name", "size", "duration_s")}
         if audio
         else None,
+        "media": job.get("media"),
         "error": job.get("error"),
         "mail": _mail(job.get("mail") or {}),
         "created_at": _time(job["created_at"]),
         "updated_at": _time(job["updated_at"]),
         "expires_at": _time(job["expires_at"]),
-        "links": {"self": path, "events": f"{path}/events"} | ({"audio": f"{path}/audio"} if audio else {}),
+        "links": _links(job),
     }
+
+
+def listed_view(job: Job) -> dict[str, Any]:
+    """The job in a list: without `media`, which can be long."""
+    view = job_view(job)
+    del view["media"]
+    return view
+
+
+def waveform_view(job: Job) -> dict[str, Any]:
+    """The waveform of a job's audio in the JSON format of audiowaveform (bbc/audiowaveform, doc/DataFormat.md).
+
+    Raises:
+        PermanentError: `waveform_not_ready`.
+    """
+    waveform = job.get("waveform")
+    if waveform is None:
+        raise PermanentError("waveform_not_ready", retry_after=2)
+    data = array("b", waveform["peaks"]).tolist()
+    scale = {name: waveform[name] for name in ("sample_rate", "samples_per_pixel")}
+    return {"version": 2, "channels": 1, **scale, "bits": 8, "length": len(data) // 2, "data": data}
+
+
+def _links(job: Job) -> dict[str, str]:
+    path = f"/jobs/{job['_id']}"
+    kept = [name for name in ("audio", "waveform") if name in job]
+    return {"self": path, "events": f"{path}/events"} | {name: f"{path}/{name}" for name in kept}
 
 
 def _mail(mail: dict[str, Any]) -> dict[str, Any]:

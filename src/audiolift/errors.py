@@ -80,6 +80,12 @@ CODES: dict[str, Code] = {
         422, "This Idempotency-Key was used for another upload. Please use a new key for each video."
     ),
     "job_not_found": Code(404, "You have no job with that id."),
+    "job_not_waiting": Code(
+        409, "The job does not wait to be told how to convert its video (it is {state}). Please send the video again."
+    ),
+    "waveform_not_ready": Code(
+        404, "There is no waveform of this audio, or not yet: the job links to it once it is there."
+    ),
     "audio_not_found": Code(404, "You have no audio with that id."),
     "audio_not_ready": Code(409, "The audio is not ready yet. Please follow the job until it is converted."),
     "audio_failed": Code(409, "There is no audio, because the conversion failed: {reason}"),

@@ -27,6 +27,19 @@ class VideoUploaded:
 
 
 @dataclass(frozen=True)
+class VideoHeld:
+    """A video stands complete in GridFS and waits for its owner, who first wants to know what is in it."""
+
+    type: ClassVar[str] = "dev.audiolift.video.held.v1"
+    fact: ClassVar[str] = "held"
+
+    job: str
+    file_id: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
 class AudioConverted:
     """The audio of a job stands complete in GridFS. `size` in bytes, `duration_s` in seconds.
 
@@ -55,9 +68,11 @@ class ConversionFailed:
     message: str
 
 
-Event = VideoUploaded | AudioConverted | ConversionFailed
+Event = VideoUploaded | VideoHeld | AudioConverted | ConversionFailed
 
-TYPES: dict[str, type[Event]] = {kind.type: kind for kind in (VideoUploaded, AudioConverted, ConversionFailed)}
+TYPES: dict[str, type[Event]] = {
+    kind.type: kind for kind in (VideoUploaded, VideoHeld, AudioConverted, ConversionFailed)
+}
 
 
 def encode(event: Event, *, source: str, traceparent: str | None = None) -> dict[str, Any]:

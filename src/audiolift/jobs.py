@@ -1,7 +1,8 @@
 """Jobs: one document each in the collection `jobs`, moved by atomic updates that are guarded by the state they leave.
 
     uploading -> uploaded -> converting -> converted -> notified
-    `failed` from uploaded and converting, `deleted` from any state.
+    uploading -> waiting -> uploaded, where its owner first wants to know what is in the video
+    `failed` from waiting, uploaded and converting, `deleted` from any state.
 
 An event that becomes due is written to the job's `outbox` in the update that makes it due, sent, then removed; what is
 left over is sent by the sweep. A worker that takes a job gets the next `attempt` number: it names the files that the
@@ -12,6 +13,7 @@ lease_until, progress{percent, eta_s}, audio{file_id, name, size, content_type, 
 error{code, message}, mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, fingerprint, traceparent,
 version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset,
 writer, ...}`, too.
+`media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -65,10 +67,10 @@ def get(jobs: Jobs, job_id: str) -> Job | None:
 
 
 def list_of(jobs: Jobs, owner: str, *, limit: int, before: str | None = None) -> list[Job]:
-    """An owner's jobs, the newest first; those older than the job `before`."""
+    """An owner's jobs without what is long, the newest first; those older than the job `before`."""
     query: Job = {"owner": owner, "state": {"$nin": ["uploading", "deleted"]}}
     query |= {"_id": {"$lt": before}} if before else {}
-    return list(jobs.find(query).sort("_id", DESCENDING).limit(limit))
+    return list(jobs.find(query, {"media": 0, "waveform.peaks": 0}).sort("_id", DESCENDING).limit(limit))
 
 
 def of_audio(jobs: Jobs, file_id: str, *, owner: str) -> Job | None:
@@ -130,11 +132,19 @@ def touch_upload(jobs: Jobs, job_id: str) -> None:
 
 
 def finish_upload(
-    jobs: Jobs, job_id: str, video: File, *, name: str, options: dict[str, Any], tus_writer: int | None = None
+    jobs: Jobs,
+    job_id: str,
+    video: File,
+    *,
+    name: str,
+    options: dict[str, Any],
+    hold: bool = False,
+    tus_writer: int | None = None,
 ) -> Job:
-    """Makes the job of a complete video and its `video.uploaded` due, in one update.
+    """Makes the job of a complete video, and `video.uploaded` or `video.held` due, in one update.
 
     Args:
+        hold: Whether the job waits for its owner.
         tus_writer: Which writer of a resumable upload has completed it.
 
     Raises:
@@ -142,14 +152,40 @@ def finish_upload(
             when a resumable upload has a newer writer.
     """
     about = {"file_id": video.id, "name": name, "size": video.size, "sha256": video.sha256}
-    change: Job = {"state": "uploaded", "video": about, "options": options}
-    uploaded = uploaded_event({"_id": job_id} | change)
+    change: Job = {"state": "waiting" if hold else "uploaded", "video": about, "options": options}
+    due = next_event({"_id": job_id} | change)
     guard = {"state": "uploading"} | ({} if tus_writer is None else {"tus.writer": tus_writer})
     change |= {} if tus_writer is None else {"tus.offset": video.size}
-    job = _move(jobs, job_id, guard, uploaded, "upload", **change)
+    job = _move(jobs, job_id, guard, due, "upload", **change)
     if job is None:
         raise PermanentError("upload_abandoned" if tus_writer is None else "upload_taken_over")
     return job
+
+
+def convert_waiting(jobs: Jobs, job: Job, options: dict[str, Any]) -> Job | None:
+    """Has a waiting job converted with these options: makes its `video.uploaded` due, in one update.
+
+    Returns:
+        The job with the mark `chosen`, or None when it does not wait any more.
+    """
+    change: Job = {"state": "uploaded", "options": options, "chosen": True, "resent": 0}
+    return _move(jobs, job["_id"], {"state": "waiting"}, next_event(job | change), "upload", **change)
+
+
+def note_media(jobs: Jobs, job: Job, media: dict[str, Any]) -> None:
+    """Notes what is in a job's video, unless that is known or the job has moved on.
+
+    Args:
+        job: As it waits, or as its worker claimed it.
+    """
+    as_read = {"_id": job["_id"], "state": job["state"], "attempt": job["attempt"], "media": None}
+    jobs.update_one(as_read, {"$set": {"media": media, "updated_at": _now()}, "$inc": {"version": 1}})
+
+
+def note_waveform(jobs: Jobs, job_id: str, audio_id: str, waveform: dict[str, Any]) -> None:
+    """Notes the waveform of a job's audio, unless the job has it or has lost that audio."""
+    done = {"_id": job_id, "state": {"$in": ["converted", "notified"]}, "audio.file_id": audio_id, "waveform": None}
+    jobs.update_one(done, {"$set": {"waveform": waveform, "updated_at": _now()}, "$inc": {"version": 1}})
 
 
 def abandon_upload(jobs: Jobs, job_id: str) -> bool:
@@ -223,9 +259,12 @@ def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: J
         held: The job as its worker claimed it; None ends the job whoever holds it, but not past a live lease.
     """
     free = {"$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": _now()}}]}
-    failed = events.ConversionFailed(job_id, error.code, error.sentence)
-    about = {"code": error.code, "message": error.sentence}
-    return _move(jobs, job_id, _held(held) if held else free, failed, source, state="failed", error=about) is not None
+    return _fail(jobs, job_id, _held(held) if held else free, error, source)
+
+
+def fail_waiting(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str) -> bool:
+    """Ends a job that waits for its owner, unless it is known what is in its video; makes `conversion.failed` due."""
+    return _fail(jobs, job_id, {"state": "waiting", "media": None}, error, source)
 
 
 def delete(jobs: Jobs, job_id: str) -> Job | None:
@@ -299,10 +338,11 @@ def send_outbox(jobs: Jobs, job_id: str, publish: Publish) -> None:
         jobs.update_one({"_id": job_id}, {"$pull": {"outbox": {"id": event["id"]}}})
 
 
-def uploaded_event(job: Job) -> events.VideoUploaded:
-    """The event that has the job converted."""
+def next_event(job: Job) -> events.VideoUploaded | events.VideoHeld:
+    """The event that has the job converted or, if it waits, its video looked at."""
     video = job["video"]
-    return events.VideoUploaded(job["_id"], video["file_id"], video["name"], video["size"], job["options"])
+    about = (job["_id"], video["file_id"], video["name"], video["size"])
+    return events.VideoHeld(*about) if job["state"] == "waiting" else events.VideoUploaded(*about, job["options"])
 
 
 def ended_event(job: Job) -> events.AudioConverted | events.ConversionFailed:
@@ -326,6 +366,12 @@ def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str
         {"_id": job["_id"], "version": job["version"], "outbox.id": {"$ne": envelope["id"]}},
         {"$push": {"outbox": envelope}, "$inc": {count: 1, "version": 1}, "$set": {"updated_at": _now()}},
     )
+
+
+def _fail(jobs: Jobs, job_id: str, guard: dict[str, Any], error: AudioliftError, source: str) -> bool:
+    failed = events.ConversionFailed(job_id, error.code, error.sentence)
+    about = {"code": error.code, "message": error.sentence}
+    return _move(jobs, job_id, guard, failed, source, state="failed", error=about) is not None
 
 
 def _move(

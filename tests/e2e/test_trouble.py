@@ -97,7 +97,9 @@ def _kill(pid: int) -> None:
 def test_an_event_that_comes_twice_changes_nothing(platform: Platform, videos: Videos) -> None:
     someone = Person(platform.url)
     job = someone.send(videos["index-last.mp4"])
-    ended = someone.ended(job)
+    someone.ended(job)
+    until(lambda: "waveform" in someone.job(job)["links"])
+    ended = someone.job(job)
     video = {"file_id": job, "name": "index-last.mp4", "size": ended["video"]["size"], "options": {}}
     audio = {"file_id": ended["audio"]["id"], "size": ended["audio"]["size"], "duration_s": 6.0}
     for _ in range(2):

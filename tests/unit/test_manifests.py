@@ -49,7 +49,7 @@ def test_the_repository_s_manifests_are_accepted(tmp_path: Path) -> None:
     manifests = load([_write(tmp_path / "all.yaml", _objects())])
     convert = manifests.get(Service, "convert")
     assert convert and convert.cluster_local and convert.container.function == "convert"
-    assert (convert.scale.min_scale, convert.scale.max_scale, convert.scale.window) == (0, 2, 60)
+    assert (convert.scale.min_scale, convert.scale.max_scale, convert.scale.window) == (0, 4, 60)
     assert (convert.revision.container_concurrency, convert.revision.start_timeout_seconds) == (1, 600)
     trigger = manifests.get(Trigger, "convert")
     assert trigger and trigger.spec.delivery.backoff_delay == 1 and trigger.spec.delivery.timeout == 600

@@ -140,7 +140,7 @@ def test_what_is_no_event_for_notify_is_refused(notify: RunningFunction, headers
 
 def test_the_event_of_a_video_is_not_for_notify(notify: RunningFunction, jobs: Jobs) -> None:
     job = made.uploaded(jobs)
-    answer = post(notify, events.encode(job_store.uploaded_event(job), source="upload"))
+    answer = post(notify, events.encode(job_store.next_event(job), source="upload"))
     assert answer.status_code == 400
     assert "is not for this function" in answer.json()["detail"]
 

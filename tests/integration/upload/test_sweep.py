@@ -164,7 +164,7 @@ def test_an_event_that_was_lost_while_waiting_is_sent_again(stores: sweeping.Sto
     job = uploaded(stores)
     job_store.send_outbox(stores.jobs, job, outside.publish)
     assert outside.sweep(29 * MINUTE) == {}
-    assert outside.sweep(31 * MINUTE) == {"waiting conversions": 1, "outboxes": 1}
+    assert outside.sweep(31 * MINUTE) == {"queued videos": 1, "outboxes": 1}
     assert outside.sent == [f"{job}.uploaded"] * 2
     assert get(stores, job)["state"] == "uploaded"
 

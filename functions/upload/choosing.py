@@ -1,0 +1,76 @@
+"""Has a waiting job converted, once its owner has seen what is in the video and chosen how."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from audiolift import covers, languages, options
+from audiolift import jobs as job_store
+from audiolift.errors import PermanentError
+from audiolift.jobs import Job, Jobs
+from audiolift.store import Bucket
+
+
+def patch(body: bytes) -> dict[str, Any]:
+    """The body of a request: a JSON object; nothing where there is no body.
+
+    Raises:
+        PermanentError: `bad_request`.
+    """
+    try:
+        given = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise PermanentError("bad_request", reason="its body is no JSON.", cause=str(error)) from error
+    if not isinstance(given, dict):
+        raise PermanentError("bad_request", reason="its body is no JSON object with options.")
+    return given
+
+
+def convert(job: Job, given: Mapping[str, Any], *, jobs: Jobs, videos: Bucket) -> Job:
+    """Moves a waiting job on; its `video.uploaded` is due then.
+
+    Args:
+        job: As it was read.
+        given: A merge patch (RFC 7396) of the options that came with the upload: null takes one away.
+        jobs: The jobs.
+        videos: Where covers are.
+
+    Returns:
+        The job; also where it was converted with the very same options before.
+
+    Raises:
+        PermanentError: `option_invalid`, `job_not_waiting`; `job_not_found` where it was deleted meanwhile.
+    """
+    merged = {name: value for name, value in (job["options"] | dict(given)).items() if value is not None}
+    wanted = options.from_dict(merged)
+    if job["state"] == "waiting":
+        _check_track(wanted.track, job.get("media"))
+        if wanted.cover_id and wanted.cover != job["options"].get("cover"):
+            covers.attach(videos, wanted.cover_id, owner=job["owner"], job_id=job["_id"])
+        if moved := job_store.convert_waiting(jobs, job, wanted.to_dict()):
+            return moved
+        job = _again(jobs, job)
+    if not job.get("chosen") or job["options"] != wanted.to_dict():
+        raise PermanentError("job_not_waiting", state=job["state"])
+    return job
+
+
+def _again(jobs: Jobs, job: Job) -> Job:
+    """The job as it is now that another request was faster."""
+    found = job_store.get(jobs, job["_id"])
+    if found is None:
+        raise PermanentError("job_not_found")
+    return found
+
+
+def _check_track(wanted: int | str | None, media: Mapping[str, Any] | None) -> None:
+    if wanted is None or media is None:
+        return
+    tracks = media["tracks"]
+    if not any(wanted == track["index"] or _speaks(track, wanted) for track in tracks):
+        listed = ", ".join(f"{track['index']} ({track['language'] or 'no language'})" for track in tracks)
+        raise options.invalid("track", f"the video has no such sound track. It has: {listed}.")
+
+
+def _speaks(track: Mapping[str, Any], wanted: int | str) -> bool:
+    return isinstance(wanted, str) and languages.same(track["language"], wanted)
