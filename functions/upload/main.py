@@ -29,9 +29,9 @@ from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
+from audiolift.views import job_view, listed_view, waveform_view
 from tus_state import Terms
 from upload_settings import UploadSettings
-from views import job_view, listed_view, waveform_view
 from watching import Watcher
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
