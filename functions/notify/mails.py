@@ -109,6 +109,7 @@ def _audio(job: Job) -> dict[str, Any]:
         "name": shown_name(audio["name"]),
         "duration": duration(audio["duration_s"]),
         "size": size(audio["size"]),
+        "kind": "zip file" if audio.get("content_type") == "application/zip" else "MP3",
     }
 
 

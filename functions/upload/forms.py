@@ -8,8 +8,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from audiolift.errors import PermanentError
 
-FIELDS = 20
-FIELD_BYTES = 1024
+FIELDS = 40
+#: 1000 characters of any alphabet.
+FIELD_BYTES = 4096
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ import delivering
 import receiving
 import sweeping
 import tus
+from audiolift import covers, links, settings, store
 from audiolift import jobs as job_store
-from audiolift import links, settings, store
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
@@ -55,6 +55,7 @@ def stores() -> sweeping.Stores:
     job_store.ensure_indexes(found.jobs)
     store.ensure_indexes(found.videos)
     store.ensure_indexes(found.mp3s)
+    covers.ensure_indexes(found.videos)
     dead_letters.ensure_indexes(found.videos["dead_letters"])
     return found
 
@@ -130,6 +131,15 @@ async def _resumable(request: Request) -> Response:
     return await tus.serve(asked, call, await run_in_threadpool(desk))
 
 
+async def take_cover(request: Request) -> Response:
+    """POST /covers: a picture as the body, to be named by the option `cover` within a day."""
+    owner = await _owner(request)
+    too_large = PermanentError("cover_too_large", limit=covers.LIMIT)
+    cover = covers.read(await _body(request, at_most=covers.LIMIT, beyond=too_large))
+    cover_id = await run_in_threadpool(covers.add, (await _stores()).videos, cover, owner=owner.id)
+    return JSONResponse({"id": cover_id, "size": len(cover.data), "content_type": cover.content_type}, 201)
+
+
 async def list_jobs(request: Request) -> Response:
     """GET /jobs: the newest first, `?limit=` of them (at most 100), older than the job `?before=`."""
     owner = await _owner(request)
@@ -152,7 +162,8 @@ async def show_job(request: Request) -> Response:
 async def convert_job(request: Request) -> Response:
     """POST /jobs/{id}/convert: the options of a job that waits for them."""
     job = await _own_job(request)
-    given = choosing.patch(await _small_body(request))
+    too_long = PermanentError("bad_request", reason=f"its body is longer than {BODY_BYTES} bytes.")
+    given = choosing.patch(await _body(request, at_most=BODY_BYTES, beyond=too_long))
     found = await _stores()
     job = await run_in_threadpool(lambda: choosing.convert(job, given, jobs=found.jobs, videos=found.videos))
     await run_in_threadpool(_send_outbox, job["_id"])
@@ -261,6 +272,7 @@ APP = Starlette(
         Route("/uploads", resumable, methods=tus.METHODS),
         Route("/uploads/", resumable, methods=tus.METHODS),
         Route("/uploads/{upload}", resumable, methods=tus.METHODS),
+        Route("/covers", answering(take_cover), methods=["POST"]),
         Route("/jobs", answering(list_jobs), methods=["GET"]),
         Route("/jobs/{job}", answering(show_job), methods=["GET"]),
         Route("/jobs/{job}", answering(delete_job), methods=["DELETE"]),
@@ -300,13 +312,13 @@ async def _own_job(request: Request) -> Job:
     return job
 
 
-async def _small_body(request: Request) -> bytes:
-    body = b""
+async def _body(request: Request, *, at_most: int, beyond: PermanentError) -> bytes:
+    body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > BODY_BYTES:
-            raise PermanentError("bad_request", reason=f"its body is longer than {BODY_BYTES} bytes.")
-    return body
+        if len(body) > at_most:
+            raise beyond
+    return bytes(body)
 
 
 async def _deliver(job: Job, request: Request) -> Response:

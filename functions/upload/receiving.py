@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 import wishes
+from audiolift import covers, options, store
 from audiolift import jobs as job_store
-from audiolift import store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.store import BATCH, Bucket, File, Writer
@@ -29,7 +29,7 @@ TOUCH_S = 10
 LOST_S = 3 * TOUCH_S
 NAME_BYTES = 255
 #: What a form may have around its video: boundaries and other fields.
-FORM_BYTES = 64 * 1024
+FORM_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ def discard(job_id: str, *, jobs: Jobs, videos: Bucket) -> None:
     """Removes an upload that did not complete; one that did, whatever its sender was told, is left alone."""
     if job_store.abandon_upload(jobs, job_id):
         store.delete(videos, job_id)
+        covers.remove(videos, job_id)
 
 
 async def _announce(request: Request, job_id: str, *, jobs: Jobs, videos: Bucket, retention_s: int) -> Job | None:
@@ -160,10 +161,13 @@ async def _store(
     arrival = Arrival(Sink(writer, limit=max_bytes), options=dict(given))
     alive = _touching(body, job_id, jobs=jobs, limit=max_bytes + FORM_BYTES)
     try:
+        await _attach_cover(given, request, job_id, videos=videos)
         await (_take_form(request, alive, arrival) if _is_form(request) else _take_raw(request, alive, arrival))
         wanted = wishes.parse(arrival.options)
         if arrival.sink.size == 0:
             raise PermanentError("video_empty")
+        if arrival.options.get("cover") != given.get("cover"):
+            await _attach_cover(arrival.options, request, job_id, videos=videos)
         video = await arrival.sink.close()
     except ClientDisconnect:
         raise PermanentError("upload_incomplete") from None
@@ -179,6 +183,11 @@ async def _store(
             hold=wanted.hold,
         )
     )
+
+
+async def _attach_cover(given: Mapping[str, str], request: Request, job_id: str, *, videos: Bucket) -> None:
+    if cover_id := options.cover_id(given.get("cover")):
+        await run_in_threadpool(lambda: covers.attach(videos, cover_id, owner=request.owner.id, job_id=job_id))
 
 
 async def _take_raw(request: Request, body: AsyncIterator[bytes], arrival: Arrival) -> None:

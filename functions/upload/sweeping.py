@@ -12,8 +12,8 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from audiolift import covers, store
 from audiolift import jobs as job_store
-from audiolift import store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job, Jobs
 from audiolift.publish import Publish
@@ -87,6 +87,7 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
 def purge(job: Job, stores: Stores) -> None:
     """Removes what a deleted job has stored, also by workers that were overtaken."""
     store.delete(stores.videos, job["_id"])
+    covers.remove(stores.videos, job["_id"])
     for attempt in range(1, job["attempt"] + 1):
         store.delete(stores.mp3s, f"{job['_id']}.{attempt}")
     stores.videos["dead_letters"].delete_many({"attributes.subject": job["_id"]})

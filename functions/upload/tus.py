@@ -17,13 +17,14 @@ from starlette.responses import Response
 import sweeping
 import tus_headers
 import tus_state
+from audiolift import covers, options
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job
 from audiolift.tokens import Owner
 from tus_body import Appending, append
 from tus_hashes import Hashes
-from tus_state import Terms
+from tus_state import Plan, Terms
 
 VERSION = "1.0.0"
 #: What every answer says; one that refuses another version must name those that are spoken.
@@ -106,11 +107,7 @@ async def _create(call: Call, desk: Desk) -> Response:
     length, deferred = call.header("upload-length"), call.header("upload-defer-length")
     size = tus_headers.length(length, deferred, max_bytes=desk.terms.max_bytes)
     plan = tus_headers.plan(call.header("upload-metadata") or "", size)
-    job = await run_in_threadpool(
-        lambda: tus_state.create(
-            desk.stores.jobs, plan, owner=call.owner, terms=desk.terms, traceparent=call.traceparent
-        )
-    )
+    job = await run_in_threadpool(_begin, call, desk, plan)
     location = {"Location": f"/uploads/{job['_id']}"}
     if not call.brings_bytes:
         return Response(status_code=201, headers=location | _about(job))
@@ -121,6 +118,17 @@ async def _create(call: Call, desk: Desk) -> Response:
         await asyncio.shield(asyncio.create_task(run_in_threadpool(_remove, job, desk)))
         raise
     return Response(status_code=201, headers=location | _about(job))
+
+
+def _begin(call: Call, desk: Desk, plan: Plan) -> Job:
+    job = tus_state.create(desk.stores.jobs, plan, owner=call.owner, terms=desk.terms, traceparent=call.traceparent)
+    if cover_id := options.cover_id(plan.options.get("cover")):
+        try:
+            covers.attach(desk.stores.videos, cover_id, owner=call.owner.id, job_id=job["_id"])
+        except PermanentError:
+            _remove(job, desk)
+            raise
+    return job
 
 
 async def _show(call: Call, desk: Desk, upload: str) -> Response:

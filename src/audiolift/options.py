@@ -103,7 +103,7 @@ class Options:
     @property
     def cover_id(self) -> str | None:
         """The cover that was sent before, where one was asked for."""
-        return None if self.cover in (None, "keep", "none") else self.cover
+        return cover_id(self.cover)
 
 
 NAMES = tuple(Options.__dataclass_fields__)
@@ -130,6 +130,11 @@ def parse(given: Mapping[str, str]) -> Options:
 def from_dict(stored: Mapping[str, Any]) -> Options:
     """The options of a job or an event, as `to_dict` wrote them; checked again, since events come from outside."""
     return parse({name: _written(name, value) for name, value in stored.items()})
+
+
+def cover_id(cover: str | None) -> str | None:
+    """The id that the option `cover` is, unless it is one of its words."""
+    return None if cover in (None, "keep", "none") else cover
 
 
 def check_fades(options: Options, length_s: float) -> None:

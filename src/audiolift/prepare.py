@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from audiolift import jobs, store
+from audiolift import covers, jobs, store
 from audiolift.settings import load, setting
 
 log = logging.getLogger("prepare")
@@ -38,6 +38,7 @@ def prepare(mongo: MongoClient[dict[str, Any]]) -> bool:
         pymongo.errors.PyMongoError: The server is out of reach, or does not allow it.
     """
     jobs.ensure_indexes(jobs.collection(mongo["videos"]))
+    covers.ensure_indexes(mongo["videos"])
     for bucket in BUCKETS:
         store.ensure_indexes(mongo[bucket])
     # How a mongos says that it is one (MongoDB Server Discovery and Monitoring specification).

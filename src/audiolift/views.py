@@ -17,9 +17,7 @@ def job_view(job: Job) -> dict[str, Any]:
         "video": {name: job["video"][name] for name in ("name", "size", "sha256")},
         "options": job["options"],
         "progress": job["progress"],
-        "audio": {"id": audio["file_id"]} | {name: audio[name] for name in ("name", "size", "duration_s")}
-        if audio
-        else None,
+        "audio": _audio(audio) if audio else None,
         "media": job.get("media"),
         "error": job.get("error"),
         "mail": _mail(job.get("mail") or {}),
@@ -55,6 +53,11 @@ def _links(job: Job) -> dict[str, str]:
     path = f"/jobs/{job['_id']}"
     kept = [name for name in ("audio", "waveform") if name in job]
     return {"self": path, "events": f"{path}/events"} | {name: f"{path}/{name}" for name in kept}
+
+
+def _audio(audio: dict[str, Any]) -> dict[str, Any]:
+    about = {name: audio.get(name) for name in ("name", "size", "content_type", "duration_s", "loudness")}
+    return {"id": audio["file_id"]} | about
 
 
 def _mail(mail: dict[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,14 @@ def test_both_parts_tell_of_the_audio() -> None:
             assert fact in part
 
 
+@pytest.mark.parametrize(("content_type", "kind"), [("audio/mpeg", "MP3"), ("application/zip", "zip file")])
+def test_a_mail_says_what_there_is_to_download(content_type: str, kind: str) -> None:
+    audio = {"name": "holiday", "size": 1000, "duration_s": 5.0, "content_type": content_type}
+    mail = received(job(audio=audio))
+    assert f"Download the {kind}:" in text(mail)
+    assert f"Download the {kind}" in Page(mail).words
+
+
 def test_both_parts_have_the_same_link_which_opens_the_audio() -> None:
     mail = received(job())
     (link,) = re.findall(r"https://\S+/audio\?\S+", text(mail))

@@ -32,7 +32,8 @@ def test_the_whole_audio(client: httpx.Client, job: str) -> None:
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.headers["content-disposition"] == "attachment; filename=\"a.mp3\"; filename*=UTF-8''a.mp3"
     audio = client.get(f"/jobs/{job}").json()["audio"]
-    assert audio == {"id": f"{job}.1", "name": "a.mp3", "size": SIZE, "duration_s": 1.5}
+    about = {"name": "a.mp3", "size": SIZE, "content_type": "audio/mpeg", "duration_s": 1.5, "loudness": None}
+    assert audio == {"id": f"{job}.1"} | about
     assert client.get(f"/download?fid={audio['id']}").content == AUDIO
     head = client.head(f"/jobs/{job}/audio")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(SIZE))

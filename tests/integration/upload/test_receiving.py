@@ -106,8 +106,8 @@ OPTION = b'\r\n--b\r\nContent-Disposition: form-data; name="end"\r\n\r\n1'
         ("", FORM, PART.replace(b'"file"', b'"film"') + b"\r\n--b--\r\n", 400, "multipart_invalid"),
         ("", FORM, PART + b"\r\n" + PART + b"\r\n--b--\r\n", 400, "multipart_invalid"),
         ("", FORM, PART.replace(b"\r\n\r\nabc", b"\r\n\r\n") + b"\r\n--b--\r\n", 422, "video_empty"),
-        ("", FORM, OPTION[2:] + b"1" * 2000, 400, "multipart_invalid"),
-        ("", FORM, OPTION[2:] + OPTION * 20, 400, "multipart_invalid"),
+        ("", FORM, OPTION[2:] + b"1" * 5000, 400, "multipart_invalid"),
+        ("", FORM, OPTION[2:] + OPTION * 40, 400, "multipart_invalid"),
     ],
 )
 def test_bad_input_gets_a_code_and_leaves_nothing(
