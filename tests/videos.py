@@ -246,7 +246,9 @@ RECIPES: dict[str, Recipe] = {
         *("-metadata:s:a:1", "title=Second", "-disposition:a:0", "0", "-disposition:a:1", "default"),
     ),
     "two-tracks.mp4": _two_tracks("-metadata:s:a:0", "language=fra", "-metadata:s:a:1", "language=deu"),
+    "half-locked.mp4": _changed("two-tracks.mp4", lambda data: data.replace(b"mp4a", b"drms", 1)),
     "tagged.mp4": _tagged("index-last.mp4"),
+    "tagged.ogg": _copied("sound.ogg", "-metadata", "title=Ogg", "-metadata", "artist=Somebody"),
     "tagged.mkv": _tagged("sound.mkv", "attach"),
     "short-sound.mp4": _made(*_H264, *_AAC, sound=3.0),
     "late-sound.mkv": lambda _, path: run(

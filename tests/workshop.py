@@ -10,10 +10,12 @@ from pymongo import MongoClient
 
 from audiolift import jobs as job_store
 from audiolift import store
-from audiolift.events import VideoUploaded, encode
+from audiolift.events import AudioConverted, VideoHeld, VideoUploaded, encode
 from audiolift.jobs import Job
 from conversion import convert
 from convert_settings import ConvertSettings
+from drawing import draw
+from probing import probe
 from tests import made
 
 
@@ -33,14 +35,14 @@ class Workshop:
         store.ensure_indexes(self.videos)
         store.ensure_indexes(self.mp3s)
 
-    def upload(self, video: Path | bytes, *, name: str = "holiday.mp4", **options: Any) -> str:
-        """The id of a job that waits to be converted."""
+    def upload(self, video: Path | bytes, *, name: str = "holiday.mp4", hold: bool = False, **options: Any) -> str:
+        """The id of a job that waits to be converted or, held, for its owner."""
         job_id = made.uploading(self.jobs)
         writer = store.Writer(self.videos, job_id, name=job_id, content_type="application/octet-stream")
         with io.BytesIO(video) if isinstance(video, bytes) else video.open("rb") as content:
             while piece := content.read(store.BATCH):
                 writer.write(piece)
-        job_store.finish_upload(self.jobs, job_id, writer.close(), name=name, options=options)
+        job_store.finish_upload(self.jobs, job_id, writer.close(), name=name, options=options, hold=hold)
         job_store.send_outbox(self.jobs, job_id, lambda _event: None)
         return job_id
 
@@ -54,6 +56,27 @@ class Workshop:
             publish=self.sent.append,
             settings=ConvertSettings(mongodb_uri="", k_sink="", **settings),
         )
+
+    def probe(self, job_id: str, **settings: Any) -> Job:
+        """The job after the event of its hold was handled once."""
+        probe(
+            VideoHeld(job_id, job_id, "", 0),
+            jobs=self.jobs,
+            videos=self.videos,
+            publish=self.sent.append,
+            settings=ConvertSettings(mongodb_uri="", k_sink="", **settings),
+        )
+        return self.job(job_id)
+
+    def draw(self, job: Job) -> Job:
+        """The job after the event of its audio was handled once more."""
+        draw(
+            AudioConverted(job["_id"], job["audio"]["file_id"], 1, job["audio"]["duration_s"]),
+            jobs=self.jobs,
+            mp3s=self.mp3s,
+            settings=ConvertSettings(mongodb_uri="", k_sink=""),
+        )
+        return self.job(job["_id"])
 
     def converted(self, video: Path | bytes, *, name: str = "holiday.mp4", **options: Any) -> Job:
         """The job of a video after its event was handled."""

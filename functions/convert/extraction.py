@@ -73,9 +73,6 @@ def extract(passes: Passes, media: Media, said: Metadata, options: Options, *, c
     track = tracks.choose(media.tracks, options.track)
     checks.readable(passes.reader, media, track)
     checks.times(media, track, options, passes.max_duration_s)
-    if "ogg" in media.formats:
-        # There the tags of the whole are in its sound.
-        said = replace(said, tags=passes.stream_tags(track.stream))
     expected_s = _expected_s(media, track, options)
     pieces = _pieces(_chapters(said, media, track, options, expected_s or passes.max_duration_s), options)
     shape, before = _listen(passes, media, track, options, expected_s)

@@ -46,12 +46,11 @@ class Passes:
         """What the video has in it, and what it says about itself."""
         marker = f"|{secrets.token_hex(8)}|"
         outcome = self._run(recipe.describe(self.reader.url, marker=marker), tick=self._still(0.0))
-        return parse(outcome.log, url=self.reader.url, marker=marker), metadata.parse(outcome.output)
-
-    def stream_tags(self, stream: int) -> Mapping[str, str]:
-        """The tags of one stream."""
-        outcome = self._run(recipe.stream_tags(self.reader.url, stream), tick=self._still(0.0))
-        return metadata.parse(outcome.output).tags
+        media, said = parse(outcome.log, url=self.reader.url, marker=marker), metadata.parse(outcome.output)
+        if "ogg" in media.formats and media.tracks:
+            # There the tags of the whole are in its sound.
+            said = replace(said, tags=self._stream_tags(media.tracks[0].stream))
+        return media, said
 
     def end_s(self, streams: Sequence[str] = recipe.ALL) -> float:
         """How many seconds after the start of the video the last of these streams really ends."""
@@ -111,6 +110,10 @@ class Passes:
         if outcome.status:
             raise PermanentError("audio_damaged", cause=outcome.log[-1000:])
         return outcome.output
+
+    def _stream_tags(self, stream: int) -> Mapping[str, str]:
+        outcome = self._run(recipe.stream_tags(self.reader.url, stream), tick=self._still(0.0))
+        return metadata.parse(outcome.output).tags
 
     def _run(
         self, arguments: Sequence[str], *, tick: Tick, files: Sequence[BinaryIO] = (), file_bytes: int | None = None
