@@ -57,7 +57,8 @@ def test_all_is_compiled_as_nothing_can_be_written_later(function: str, tree: Pa
     (library,) = (tree / "usr").glob("**/lib/python3.*/json")
     modules = [path for path in [*ours(tree), *library.iterdir()] if path.suffix == ".py"]
     assert len(modules) > 500
-    compiled = {(path.parent.parent, path.name.split(".")[0]) for path in [*ours(tree), *library.rglob("*.pyc")]}
+    bytecode = [path for path in [*ours(tree), *library.rglob("*")] if path.suffix == ".pyc"]
+    compiled = {(path.parent.parent, path.name.split(".")[0]) for path in bytecode}
     assert [path for path in modules if (path.parent, path.name.split(".")[0]) not in compiled] == []
 
 
