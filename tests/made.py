@@ -30,6 +30,12 @@ def uploaded(jobs: Jobs, *, name: str = "holiday.mp4", **other: Any) -> Job:
     return job_store.finish_upload(jobs, job_id, file(job_id, job_id), name=name, options={"quality": "voice"})
 
 
+def held(jobs: Jobs, **other: Any) -> Job:
+    """A job that waits for its owner."""
+    job_id = uploading(jobs, **other)
+    return job_store.finish_upload(jobs, job_id, file(job_id, job_id), name="holiday.mp4", options={}, hold=True)
+
+
 def claimed(jobs: Jobs, **other: Any) -> Job:
     """A job that a worker has taken."""
     job = job_store.claim(jobs, uploaded(jobs, **other)["_id"], lease_s=LEASE_S)

@@ -26,8 +26,10 @@ def test_all_of_it() -> None:
 
 @pytest.mark.parametrize(
     ("layout", "channels"),
-    [("mono", 1), ("stereo", 2), ("2.1", 3), ("7.1(wide)", 8), ("5.1.2", 8), ("24 channels", 24), ("quad", 4)]
-    + [("", None), ("0 channels", 0), ("unheard of", None)],
+    [
+        *[("mono", 1), ("stereo", 2), ("2.1", 3), ("7.1(wide)", 8), ("5.1.2", 8), ("24 channels", 24), ("quad", 4)],
+        *[("", None), ("0 channels", 0), ("unheard of", None)],
+    ],
 )
 def test_channels(layout: str, channels: int | None) -> None:
     media = Media(("mov",), tracks=(Track(0, "aac", layout=layout),))

@@ -43,6 +43,58 @@ def due(jobs: Jobs, job: Job) -> list[str]:
     return [event["type"] for event in made.stored(jobs, job["_id"])["outbox"]]
 
 
+# Jobs that wait for their owner
+
+
+def test_a_held_upload_waits_and_nobody_converts_it(jobs: Jobs) -> None:
+    job = made.held(jobs)
+    assert (job["state"], due(jobs, job)) == ("waiting", [events.VideoHeld.type])
+    assert events.decode(job["outbox"][0], job["outbox"][0]["data"]) == job_store.next_event(job)
+    assert job_store.claim(jobs, job["_id"], lease_s=1) is None
+    assert not job_store.fail(jobs, job["_id"], NO_AUDIO, source="convert")
+
+
+def test_of_many_choices_one_counts(jobs: Jobs) -> None:
+    job = made.held(jobs)
+    moved = at_once(8, lambda: job_store.convert_waiting(jobs, job, {"quality": "high"}))
+    assert sum(one is not None for one in moved) == 1
+    assert due(jobs, job) == [events.VideoHeld.type, events.VideoUploaded.type]
+    assert made.stored(jobs, job["_id"])["chosen"] is True
+
+
+def test_what_was_seen_is_noted_once_and_tells_who_watches(jobs: Jobs) -> None:
+    job = made.held(jobs)
+    for media in ({"cover": True}, {"cover": False}):
+        job_store.note_media(jobs, job, media)
+    noted = made.stored(jobs, job["_id"])
+    assert (noted["media"], noted["version"]) == ({"cover": True}, job["version"] + 1)
+
+
+def test_an_overtaken_worker_notes_nothing(jobs: Jobs) -> None:
+    job = made.claimed(jobs)
+    expire(jobs, job, "lease_until")
+    assert job_store.claim(jobs, job["_id"], lease_s=60)
+    job_store.note_media(jobs, job, {"cover": True})
+    assert "media" not in made.stored(jobs, job["_id"])
+
+
+def test_a_job_fails_while_it_waits_but_not_after(jobs: Jobs) -> None:
+    waiting, chosen = made.held(jobs), made.held(jobs)
+    job_store.convert_waiting(jobs, chosen, {})
+    assert job_store.fail_waiting(jobs, waiting["_id"], NO_AUDIO, source="convert")
+    assert due(jobs, waiting)[-1] == events.ConversionFailed.type
+    assert not job_store.fail_waiting(jobs, chosen["_id"], NO_AUDIO, source="convert")
+
+
+def test_a_waveform_is_of_the_audio_that_there_is(jobs: Jobs) -> None:
+    job = made.converted(jobs)
+    for audio, drawn in (("other", b"1"), (job["audio"]["file_id"], b"2"), (job["audio"]["file_id"], b"3")):
+        job_store.note_waveform(jobs, job["_id"], audio, {"peaks": drawn})
+    assert made.stored(jobs, job["_id"])["waveform"]["peaks"] == b"2"
+    assert [set(one) & {"media", "waveform"} for one in job_store.list_of(jobs, "ada", limit=9)] == [{"waveform"}]
+    assert job_store.list_of(jobs, "ada", limit=9)[0]["waveform"] == {}
+
+
 # Uploads
 
 
@@ -168,7 +220,8 @@ def test_a_conversion_ends_with_its_audio_and_its_event(jobs: Jobs) -> None:
     assert job_store.complete(jobs, job, audio=audio, duration_s=5.5)
     ended = made.stored(jobs, job["_id"])
     assert ended["state"] == "converted"
-    assert ended["audio"] == {"file_id": audio.id, "name": "holiday.mp3", "size": 77, "duration_s": 5.5}
+    about = {"file_id": audio.id, "name": "holiday.mp3", "size": 77, "content_type": audio.content_type}
+    assert ended["audio"] == about | {"duration_s": 5.5, "loudness": None}
     assert ended["progress"] == {"percent": 100.0, "eta_s": 0.0}
     assert "lease_until" not in ended
     event = ended["outbox"][-1]

@@ -55,12 +55,12 @@ def outside(stores: sweeping.Stores) -> Outside:
     return Outside(stores)
 
 
-def uploaded(stores: sweeping.Stores) -> str:
+def uploaded(stores: sweeping.Stores, *, hold: bool = False) -> str:
     job = job_store.new_id()
     job_store.start_upload(stores.jobs, job, owner="ada", email="ada@example.com", retention_s=86400)
     writer = store.Writer(stores.videos, job, name=job, content_type="video/mp4")
     writer.write(b"a video")
-    job_store.finish_upload(stores.jobs, job, writer.close(), name="a.mp4", options={})
+    job_store.finish_upload(stores.jobs, job, writer.close(), name="a.mp4", options={}, hold=hold)
     return job
 
 
@@ -166,6 +166,28 @@ def test_an_event_that_was_lost_while_waiting_is_sent_again(stores: sweeping.Sto
     assert outside.sweep(29 * MINUTE) == {}
     assert outside.sweep(31 * MINUTE) == {"queued videos": 1, "outboxes": 1}
     assert outside.sent == [f"{job}.uploaded"] * 2
+    assert get(stores, job)["state"] == "uploaded"
+
+
+def test_a_look_that_was_lost_is_asked_for_again_until_hope_is_lost(stores: sweeping.Stores, outside: Outside) -> None:
+    job = uploaded(stores, hold=True)
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    assert outside.sweep(31 * MINUTE) == {"queued videos": 1, "outboxes": 1}
+    assert outside.sent == [f"{job}.held"] * 2
+    assert get(stores, job)["state"] == "waiting"
+    stores.jobs.update_one({"_id": job}, {"$set": {"resent": sweeping.WAITS}})
+    outside.sweep(31 * MINUTE)
+    assert get(stores, job)["error"]["code"] == "conversion_failed"
+
+
+def test_a_job_whose_owner_takes_time_to_choose_is_left_alone(stores: sweeping.Stores, outside: Outside) -> None:
+    job = uploaded(stores, hold=True)
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    job_store.note_media(stores.jobs, get(stores, job), {"tracks": []})
+    assert outside.sweep(timedelta(hours=20)) == {}
+    stores.jobs.update_one({"_id": job}, {"$set": {"resent": sweeping.WAITS}})
+    assert job_store.convert_waiting(stores.jobs, get(stores, job), {})
+    assert outside.sweep(31 * MINUTE) == {"queued videos": 1, "outboxes": 1}
     assert get(stores, job)["state"] == "uploaded"
 
 
