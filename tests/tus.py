@@ -4,6 +4,7 @@ import base64
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -61,19 +62,20 @@ class Tus:
 
 @dataclass
 class Line:
-    """A TCP line to a server, which is cut after a number of bytes, once for each of `cuts`."""
+    """A TCP line to a server, which is cut after a number of bytes, once for each of `cuts`; it may be slow."""
 
     url: str
     target: str
     cuts: list[int]
+    bytes_per_s: float | None
     carried: list[int] = field(default_factory=list)
 
 
 @contextlib.contextmanager
-def line(target: str, cuts: list[int]) -> Iterator[Line]:
+def line(target: str, *, cuts: list[int], bytes_per_s: float | None = None) -> Iterator[Line]:
     """A running `Line`, whose `target` may be changed while it runs. What passes without a cut is counted as well."""
     listener = socket.create_server(("127.0.0.1", 0))
-    running = Line(f"http://127.0.0.1:{listener.getsockname()[1]}", target, list(cuts))
+    running = Line(f"http://127.0.0.1:{listener.getsockname()[1]}", target, list(cuts), bytes_per_s)
     threading.Thread(target=_serve, args=(listener, running), daemon=True).start()
     try:
         yield running
@@ -101,6 +103,7 @@ def _carry(client: socket.socket, running: Line) -> None:
         while data := client.recv(65536):
             carried += len(data)
             server.sendall(data)
+            time.sleep(len(data) / running.bytes_per_s if running.bytes_per_s else 0)
             # Only a request that is long enough is cut, so that asking where the upload stands is not.
             if running.cuts and carried >= running.cuts[0]:
                 running.cuts.pop(0)

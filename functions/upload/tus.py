@@ -24,7 +24,7 @@ from audiolift.jobs import Job
 from audiolift.tokens import Owner
 from tus_body import Appending, append
 from tus_hashes import Hashes
-from tus_state import Plan, Terms
+from tus_state import RECORD_S, Plan, Terms
 
 VERSION = "1.0.0"
 #: What every answer says; one that refuses another version must name those that are spoken.
@@ -33,6 +33,7 @@ EXTENSIONS = "creation,creation-with-upload,creation-defer-length,checksum,expir
 #: All that may come: with X-HTTP-Method-Override the real method says nothing.
 METHODS = ["OPTIONS", "HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"]
 BYTES = "application/offset+octet-stream"
+LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,25 @@ def _begin(call: Call, desk: Desk, plan: Plan) -> Job:
 
 
 async def _show(call: Call, desk: Desk, upload: str) -> Response:
-    job = await run_in_threadpool(lambda: tus_state.find(desk.stores.jobs, upload, owner=call.owner))
+    job = await _at_rest(call, desk, upload)
     tus = job["tus"]
     size = {"Upload-Defer-Length": "1"} if tus["length"] is None else {"Upload-Length": str(tus["length"])}
     given = {"Upload-Metadata": tus["metadata"]} if tus["metadata"] else {}
     return Response(headers=_about(job) | size | given | {"Cache-Control": "no-store"})
+
+
+async def _at_rest(call: Call, desk: Desk, upload: str) -> Job:
+    """The upload once its writer is done, or has surely recorded all that came before the question.
+
+    A client whose line broke asks at once, and maybe another process, while its last bytes are still being stored:
+    without waiting they would count for nothing.
+    """
+    until = asyncio.get_running_loop().time() + 1.5 * RECORD_S
+    while True:
+        job = await run_in_threadpool(lambda: tus_state.find(desk.stores.jobs, upload, owner=call.owner))
+        if not tus_state.is_busy(job) or asyncio.get_running_loop().time() > until:
+            return job
+        await asyncio.sleep(LOOK_S)
 
 
 async def _continue(call: Call, desk: Desk, upload: str) -> Response:

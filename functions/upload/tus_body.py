@@ -1,4 +1,4 @@
-"""Takes the bytes of one request into an upload: stored as they come, recorded every two seconds and at the end."""
+"""Takes the bytes of one request into an upload: stored as they come, recorded every second and at the end."""
 
 import asyncio
 import contextlib
@@ -16,10 +16,7 @@ from audiolift.store import BATCH, Bucket
 from tus_chunks import ResumingWriter
 from tus_hashes import Hashes
 from tus_headers import Checksum
-from tus_state import Terms
-
-#: What a killed process, or a dead connection that nobody has noticed yet, costs at most.
-RECORD_S = 2.0
+from tus_state import RECORD_S, Terms
 
 
 class Intake:
@@ -129,6 +126,10 @@ class Appending:
         """As `settle`, after the connection was cut. Bytes that nothing tells to be right are not kept."""
         return self._job if self._checksum else self.settle()
 
+    def end(self) -> None:
+        """Lets go of the upload, however this went."""
+        tus_state.release(self._jobs, self._job)
+
     def withdraw(self) -> None:
         """Removes what was stored and not recorded, after a newer writer has taken over."""
         self._writer.remove_from(self._job["tus"]["offset"])
@@ -170,3 +171,4 @@ async def append(
         raise
     finally:
         intake.stop()
+        await asyncio.shield(asyncio.create_task(run_in_threadpool(appending.end)))

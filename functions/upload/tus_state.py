@@ -1,8 +1,9 @@
 """Where a resumable upload stands: the part `tus` of its job's document, moved by guarded updates.
 
-`{length, offset, writer, metadata, name, options, hold, expires_at}`: `length` is None while it is deferred, `metadata`
-is the header as it came, `writer` counts the requests that have brought bytes. Each takes the next number, and that
-ends those before: they can record nothing more (and write no chunk over a newer one, see `tus_chunks`).
+`{length, offset, writer, busy, metadata, name, options, hold, expires_at}`: `length` is None while it is
+deferred, `metadata` is the header as it came, `writer` counts the requests that have brought bytes. Each takes the next
+number, and that ends those before: they can record nothing more (and write no chunk over a newer one, see
+`tus_chunks`). `busy` says that the newest is at work; a live one records where it is every `RECORD_S`.
 
 `offset` says what is stored for good. It reaches `length` only in the update that makes the job, so an upload that
 stands at its end is a job for sure.
@@ -18,6 +19,9 @@ from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.tokens import Owner
+
+#: How often a writer records where it is: what a killed process costs at most, in time of sending.
+RECORD_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Plan:
 def create(jobs: Jobs, plan: Plan, *, owner: Owner, terms: Terms, traceparent: str | None) -> Job:
     """Starts an upload, of which nothing has come yet."""
     job_id = job_store.new_id()
-    tus = vars(plan) | {"offset": 0, "writer": 0, "expires_at": _after(terms.resumable_s)}
+    tus = vars(plan) | {"offset": 0, "writer": 0, "busy": False, "expires_at": _after(terms.resumable_s)}
     job_store.start_upload(
         jobs,
         job_id,
@@ -102,7 +106,7 @@ def claim(jobs: Jobs, job: Job, *, length: int | None, terms: Terms) -> Job:
     """
     tus = job["tus"]
     seen = {"_id": job["_id"], "state": "uploading", "tus.offset": tus["offset"], "tus.length": tus["length"]}
-    change = _alive(terms) | {"tus.length": tus["length"] if length is None else length}
+    change = _alive(terms) | {"tus.busy": True, "tus.length": tus["length"] if length is None else length}
     claimed = jobs.find_one_and_update(
         seen, {"$set": change, "$inc": {"tus.writer": 1}}, return_document=ReturnDocument.AFTER
     )
@@ -117,10 +121,24 @@ def record(jobs: Jobs, job: Job, offset: int, *, terms: Terms) -> None:
     Raises:
         PermanentError: `upload_taken_over`, by a newer writer or an end.
     """
-    held = {"_id": job["_id"], "state": "uploading", "tus.writer": job["tus"]["writer"]}
-    if not jobs.update_one(held, {"$set": _alive(terms) | {"tus.offset": offset}}).matched_count:
+    if not jobs.update_one(_held(job), {"$set": _alive(terms) | {"tus.offset": offset}}).matched_count:
         raise PermanentError("upload_taken_over")
     job["tus"]["offset"] = offset
+
+
+def release(jobs: Jobs, job: Job) -> None:
+    """Says that the writer is done: what it could record, it has."""
+    jobs.update_one(_held(job), {"$set": {"tus.busy": False}})
+
+
+def is_busy(job: Job) -> bool:
+    """Whether a writer is at work, that may have stored more than it has recorded."""
+    recent = job["updated_at"] > _after(-3 * RECORD_S)
+    return bool(is_open(job) and job["tus"]["busy"] and recent)
+
+
+def _held(job: Job) -> dict[str, Any]:
+    return {"_id": job["_id"], "state": "uploading", "tus.writer": job["tus"]["writer"]}
 
 
 def _alive(terms: Terms) -> dict[str, Any]:
@@ -132,5 +150,5 @@ def _alive(terms: Terms) -> dict[str, Any]:
     }
 
 
-def _after(seconds: int) -> datetime:
+def _after(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
