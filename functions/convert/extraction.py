@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,8 +73,8 @@ def extract(passes: Passes, media: Media, said: Metadata, options: Options, *, c
     checks.readable(passes.reader, media, track)
     checks.times(media, track, options, passes.max_duration_s)
     expected_s = _expected_s(media, track, options)
-    pieces = _pieces(_chapters(said, media, track, options, expected_s or passes.max_duration_s), options)
     shape, before = _listen(passes, media, track, options, expected_s)
+    pieces = _pieces(_chapters(said, media, track, options, shape.length_s), shape.length_s, options)
     shape = replace(shape, splits_s=[piece.start_s for piece in pieces[1:]])
     with contextlib.ExitStack() as scratch:
         # Without names, so the kernel removes them whatever happens to this process.
@@ -86,9 +85,7 @@ def extract(passes: Passes, media: Media, said: Metadata, options: Options, *, c
         _check(passes, media, track, options, heard_s=heard_s, expected_s=expected_s, log=outcome.log)
         if sum(os.fstat(file.fileno()).st_size for file in files) > passes.limits.file_bytes:
             raise PermanentError("audio_too_large", limit=passes.limits.file_bytes)
-        # A chapter may start after the end of the sound.
-        heard = (length_s != 0 for length_s in lengths_s)
-        parts = [Part(piece.title, file) for piece, file in itertools.compress(zip(pieces, files, strict=True), heard)]
+        parts = [Part(piece.title, file) for piece, file in zip(pieces, files, strict=True)]
         yield Sound(
             parts,
             heard_s,
@@ -103,9 +100,10 @@ def _chapters(said: Metadata, media: Media, track: Track, options: Options, leng
     return metadata.within(said.chapters, recipe.in_video(options.start or 0, media, track), length_s)
 
 
-def _pieces(chapters: Sequence[Chapter], options: Options) -> Sequence[Chapter]:
+def _pieces(chapters: Sequence[Chapter], length_s: float, options: Options) -> Sequence[Chapter]:
     """What becomes an MP3 of its own; each ends where the next one starts, so that no sound is lost between them."""
-    pieces = metadata.starts(chapters) if options.chapters == "split" else ()
+    # Without chapters there is one: that is less to mend than a large video that has to be sent again.
+    pieces = metadata.starts(chapters, length_s) if options.chapters == "split" else ()
     if len(pieces) > MOST_PARTS:
         raise PermanentError("too_many_chapters", count=len(pieces), limit=MOST_PARTS)
     return pieces or (Chapter(0.0, 0.0),)
@@ -115,7 +113,7 @@ def _listen(
     passes: Passes, media: Media, track: Track, options: Options, expected_s: float | None
 ) -> tuple[Shape, loudness.Level | None]:
     """What has to be known of the sound before it is encoded; mostly nothing."""
-    if options.normalize is None and options.fade_out is None:
+    if options.normalize is None and options.fade_out is None and options.chapters != "split":
         return Shape(), None
     outcome = passes.listen(media, track, options, expected_s)
     shape = Shape(length_s=outcome.reached_s)

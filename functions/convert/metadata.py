@@ -52,11 +52,12 @@ def within(chapters: Sequence[Chapter], start_s: float, length_s: float) -> list
     return sorted((chapter for chapter in shifted if chapter.end_s > chapter.start_s), key=lambda found: found.start_s)
 
 
-def starts(chapters: Sequence[Chapter]) -> list[Chapter]:
-    """Those of sorted chapters at which sound can be split: of several that begin together, only the first."""
+def starts(chapters: Sequence[Chapter], length_s: float) -> list[Chapter]:
+    """Those of sorted chapters at which sound of that length can be split, so that something is heard of each."""
     distinct: list[Chapter] = []
     for chapter in chapters:
-        if not distinct or chapter.start_s - distinct[-1].start_s >= _SHORTEST_S:
+        before_s = distinct[-1].start_s if distinct else -_SHORTEST_S
+        if before_s + _SHORTEST_S <= chapter.start_s <= length_s - _SHORTEST_S:
             distinct.append(chapter)
     return distinct
 
