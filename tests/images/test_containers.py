@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pymongo
 import pytest
 
+from local.ports import free_port
 from tests.functions import DEADLINE_S, running
 from tests.images.containers import FUNCTIONS, command, cpus, job_pod, service_pod
 from tests.manifests import Document
@@ -84,7 +85,7 @@ def test_it_is_bound_as_its_manifest_says(function: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_missing_setting_ends_it_by_name(function: str) -> None:
     settings = {name: value for name, value in SETTINGS[function].items() if name != NEEDED[function]}
-    done = run(command(service_pod(function)), {"PORT": "8080", "THREADS": "2", **settings})
+    done = run(command(service_pod(function)), {"PORT": str(free_port()), "THREADS": "2", **settings})
     assert done.returncode not in (0, 125, 126, 127)
     assert f"{NEEDED[function]} is not set" in done.stdout + done.stderr
 
