@@ -49,6 +49,7 @@ def main() -> None:
             "K_SINK": broker.url,
             "JWKS_URL": tokens.url,
             "LINK_KEYS": "k1=" + "5a" * 32,
+            "PUBLIC_URL": "http://localhost",
             "CLUSTER_HOST": "upload",
             "HOST": "127.0.0.1",
             # As knative/upload.yaml sets them.

@@ -15,6 +15,7 @@ from tests.token_keys import new_key
 T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
+PUBLIC_URL = "http://localhost:8080"
 #: Attempts that an account has in the tests.
 PER_ACCOUNT = 4
 KEYS = json.dumps({"keys": [new_key("new"), new_key("old")]})

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 import accounts
 import attempts
 import passwords
+import session_cookies
 import sessions
 import signing
 from audiolift import tokens
@@ -50,11 +51,7 @@ def register() -> flask.typing.ResponseReturnValue:
 
 @app.post("/login")
 def login() -> flask.typing.ResponseReturnValue:
-    email, password = _basic_credentials()
-    _count_attempt(email)
-    user = accounts.authenticate(email, password, database=DATABASE)
-    attempts.forgive(email, database=DATABASE)
-    return _token_answer(user, sessions.begin(user, database=DATABASE, valid_s=SETTINGS.refresh_token_s))
+    return _token_answer(*_begun_session())
 
 
 @app.post("/token/refresh")
@@ -68,6 +65,24 @@ def logout() -> flask.typing.ResponseReturnValue:
     (token,) = _texts("refresh_token")
     sessions.end(token, database=DATABASE)
     return "", 204
+
+
+@app.post("/session")
+def begin_browser_session() -> flask.typing.ResponseReturnValue:
+    session_cookies.require_own_page(request, public_url=SETTINGS.public_url)
+    return _cookie_answer(*_begun_session())
+
+
+@app.post("/session/refresh")
+def refresh_browser_session() -> flask.typing.ResponseReturnValue:
+    token = session_cookies.refresh_token(request, public_url=SETTINGS.public_url)
+    return _cookie_answer(*sessions.refresh(token, database=DATABASE, valid_s=SETTINGS.refresh_token_s))
+
+
+@app.delete("/session")
+def end_browser_session() -> flask.typing.ResponseReturnValue:
+    sessions.end(session_cookies.refresh_token(request, public_url=SETTINGS.public_url), database=DATABASE)
+    return session_cookies.forget(flask.Response(status=204), public_url=SETTINGS.public_url)
 
 
 @app.post("/validate")
@@ -106,6 +121,14 @@ def keep_out_of_caches(response: flask.Response) -> flask.Response:
     return response
 
 
+@app.after_request
+def let_the_page_ask(response: flask.Response) -> flask.Response:
+    # At the challenge Basic a browser would ask for the password itself, in a window of its own.
+    if response.status_code == 401 and request.path.startswith("/session"):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
 @app.errorhandler(AudioliftError)
 def answer_error(error: AudioliftError) -> flask.typing.ResponseReturnValue:
     if isinstance(error, TransientError):
@@ -138,8 +161,36 @@ def _problem(error: AudioliftError) -> tuple[bytes, int, dict[str, str]]:
     return body, status, headers
 
 
+def _begun_session() -> tuple[accounts.User, str]:
+    email, password = _basic_credentials()
+    _count_attempt(email)
+    user = accounts.authenticate(email, password, database=DATABASE)
+    attempts.forgive(email, database=DATABASE)
+    return user, sessions.begin(user, database=DATABASE, valid_s=SETTINGS.refresh_token_s)
+
+
 def _token_answer(user: accounts.User, refresh_token: str) -> dict[str, object]:
-    access_token = signing.access_token(
+    return {
+        "access_token": _access_token(user),
+        "token_type": "Bearer",
+        "expires_in": SETTINGS.access_token_s,
+        "refresh_token": refresh_token,
+    }
+
+
+def _cookie_answer(user: accounts.User, refresh_token: str) -> flask.Response:
+    return session_cookies.answer(
+        user.email,
+        access_token=_access_token(user),
+        access_s=SETTINGS.access_token_s,
+        refresh_token=refresh_token,
+        refresh_s=SETTINGS.refresh_token_s,
+        public_url=SETTINGS.public_url,
+    )
+
+
+def _access_token(user: accounts.User) -> str:
+    return signing.access_token(
         user.id,
         user.email,
         key=SETTINGS.token_keys[0],
@@ -147,12 +198,6 @@ def _token_answer(user: accounts.User, refresh_token: str) -> dict[str, object]:
         audience=SETTINGS.token_audience,
         valid_s=SETTINGS.access_token_s,
     )
-    return {
-        "access_token": access_token,
-        "token_type": "Bearer",
-        "expires_in": SETTINGS.access_token_s,
-        "refresh_token": refresh_token,
-    }
 
 
 def _basic_credentials() -> tuple[str, str]:

@@ -5,7 +5,7 @@ from email.headerregistry import Address
 from urllib.parse import unquote, urlsplit
 
 from audiolift import links
-from audiolift.settings import setting
+from audiolift.settings import parse_base_url, setting
 from audiolift.store import parse_uri
 
 
@@ -40,13 +40,6 @@ def parse_smtp_url(text: str) -> SmtpServer:
     return SmtpServer(url.hostname, port or (465 if tls else 587), tls, username, password)
 
 
-def _parse_base_url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-        raise ValueError("is not an http(s) address")
-    return text.rstrip("/")
-
-
 def _parse_address(text: str) -> str:
     try:
         address = Address(addr_spec=text)
@@ -65,9 +58,7 @@ class NotifySettings:
     link_keys: links.Keys = setting(
         "The keys of download links, as id=hex,id=hex; the first one signs.", secret=True, parse=links.parse_keys
     )
-    public_url: str = setting(
-        "Where people reach Audiolift, like https://audiolift.example.com.", parse=_parse_base_url
-    )
+    public_url: str = setting("Where people reach Audiolift, like https://audiolift.example.com.", parse=parse_base_url)
     mail_from: str = setting("The address that mails come from.", parse=_parse_address)
     mail_transport: str = setting("What takes the mails.", choices=("smtp", "sendgrid"))
     link_valid_s: int = setting("How long a download link works, in seconds.", default=604800, at_least=60)
@@ -87,4 +78,4 @@ class SendGridSettings:
     """What MAIL_TRANSPORT=sendgrid needs."""
 
     sendgrid_api_key: str = setting("The API key of SendGrid, which may send mail.", secret=True)
-    sendgrid_url: str = setting("Where SendGrid's API is.", default="https://api.sendgrid.com", parse=_parse_base_url)
+    sendgrid_url: str = setting("Where SendGrid's API is.", default="https://api.sendgrid.com", parse=parse_base_url)

@@ -23,7 +23,7 @@ import delivering
 import receiving
 import sweeping
 import tus
-from audiolift import covers, links, settings, store
+from audiolift import cookies, covers, links, settings, store
 from audiolift import jobs as job_store
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.jobs import Job
@@ -301,7 +301,10 @@ async def _stores() -> sweeping.Stores:
 
 
 async def _owner(request: Request) -> Owner:
-    return await run_in_threadpool(VERIFIER.owner, request.headers.get("authorization"))
+    authorization = cookies.authorization(
+        request.method, request.headers, request.cookies, public_url=SETTINGS.public_url
+    )
+    return await run_in_threadpool(VERIFIER.owner, authorization)
 
 
 async def _own_job(request: Request) -> Job:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from audiolift.links import Keys, parse_keys
-from audiolift.settings import setting
+from audiolift.settings import parse_base_url, setting
 from audiolift.store import parse_uri
 
 
@@ -13,6 +13,7 @@ class UploadSettings:
 
     mongodb_uri: str = setting("the MongoDB connection string, mongodb://...", secret=True, parse=parse_uri)
     k_sink: str = setting("the address that events are sent to, given by the SinkBinding")
+    public_url: str = setting("where people reach Audiolift, like https://audiolift.example.com", parse=parse_base_url)
     jwks_url: str = setting("where auth publishes the public keys of its tokens")
     link_keys: Keys = setting("keys of download links, id=hex,id=hex; the first signs", secret=True, parse=parse_keys)
     cluster_host: str = setting(

@@ -46,6 +46,8 @@ CODES: dict[str, Code] = {
     "token_invalid": Code(401, "The access token is not valid. Please log in again."),
     "token_expired": Code(401, "The access token has expired. Please refresh it or log in again."),
     "refresh_token_invalid": Code(401, "The refresh token is not valid or has expired. Please log in again."),
+    "session_missing": Code(401, "Nobody is logged in here. Please log in."),
+    "cross_site": Code(403, "The request does not come from our own page, so your login was not used for it."),
     "refresh_token_reused": Code(
         401, "The refresh token was used before, so this login was ended for safety. Please log in again."
     ),

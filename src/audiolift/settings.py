@@ -8,6 +8,7 @@ import os
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
@@ -40,6 +41,18 @@ def setting(
         repr=not secret,
         metadata={"doc": doc, "at_least": at_least, "secret": secret, "choices": choices, "parse": parse},
     )
+
+
+def parse_base_url(text: str) -> str:
+    """An http(s) address without its last slash.
+
+    Raises:
+        ValueError: Says that it is none.
+    """
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+        raise ValueError("is not an http(s) address")
+    return text.rstrip("/")
 
 
 def load(kind: type[T], environ: Mapping[str, str] = os.environ) -> T:

@@ -8,10 +8,16 @@ import pytest
 from audiolift.settings import SettingsError, load
 from auth_settings import AuthSettings
 from database import Server
+from tests.auth_helpers import PUBLIC_URL
 from tests.token_keys import new_key, published
 
 KEYS = json.dumps({"keys": [new_key("one"), new_key("two")]})
-RIGHT = {"MYSQL_URL": "mysql://me:secret@db.example:3307/auth", "TOKEN_KEYS": KEYS, "THREADS": "8"}
+RIGHT = {
+    "MYSQL_URL": "mysql://me:secret@db.example:3307/auth",
+    "TOKEN_KEYS": KEYS,
+    "THREADS": "8",
+    "PUBLIC_URL": PUBLIC_URL,
+}
 
 
 def refusal(**environ: str) -> str:
@@ -30,7 +36,12 @@ def test_what_the_manifest_sets_is_enough() -> None:
 def test_every_variable_that_is_missing_is_named() -> None:
     with pytest.raises(SettingsError) as refused:
         load(AuthSettings, {})
-    assert [line.split()[0] for line in str(refused.value).splitlines()] == ["MYSQL_URL", "TOKEN_KEYS", "THREADS"]
+    assert [line.split()[0] for line in str(refused.value).splitlines()] == [
+        "MYSQL_URL",
+        "TOKEN_KEYS",
+        "THREADS",
+        "PUBLIC_URL",
+    ]
 
 
 def test_no_secret_is_shown() -> None:

@@ -23,7 +23,7 @@ from local import servers
 from local.ports import free_port
 from local.processes import Process, Program, start
 from schema import MIGRATIONS
-from tests.auth_helpers import KEYS, PASSWORD, connect, in_parallel
+from tests.auth_helpers import KEYS, PASSWORD, PUBLIC_URL, connect, in_parallel
 from tests.functions import running
 from tests.waiting import until
 
@@ -190,7 +190,7 @@ def own(home: Path) -> Iterator[OwnServer]:
 
 
 def test_a_restart_of_the_server_is_outlived(own: OwnServer) -> None:
-    environment = {"MYSQL_URL": own.url, "TOKEN_KEYS": KEYS, "THREADS": "4"}
+    environment = {"MYSQL_URL": own.url, "TOKEN_KEYS": KEYS, "THREADS": "4", "PUBLIC_URL": PUBLIC_URL}
     credentials = ("ann@example.com", PASSWORD)
     with running("auth", environment) as function, httpx.Client(base_url=function.url, timeout=30) as client:
         client.post("/register", json={"email": "ann@example.com", "password": PASSWORD})

@@ -14,6 +14,7 @@ from tests.peers import Issuer, Sink, sink
 MIB = 1024 * 1024
 LIMIT = 40 * MIB
 CLUSTER_HOST = {"Host": "upload.audiolift.svc.cluster.local"}
+PUBLIC_URL = "http://localhost:8080"
 LINK_KEYS = "k1=" + "5a" * 32
 
 
@@ -24,6 +25,7 @@ def settings(mongod: str, tokens: Issuer, broker: Sink) -> dict[str, str]:
         "K_SINK": broker.url,
         "JWKS_URL": tokens.url,
         "LINK_KEYS": LINK_KEYS,
+        "PUBLIC_URL": PUBLIC_URL,
         "CLUSTER_HOST": CLUSTER_HOST["Host"],
         "MAX_VIDEO_BYTES": str(LIMIT),
         "HOST": "127.0.0.1",
