@@ -25,7 +25,13 @@ def write_site(path: Path, *, namespace: str, mysql_url: str, mongodb_uri: str, 
         known.get("audiolift-links") or _secret(namespace, "audiolift-links", keys=f"k1={secrets.token_hex(32)}"),
         {
             **_object(namespace, "ConfigMap", "audiolift-site"),
-            "data": {"public-url": public_url, "mail-from": "audiolift@example.com", "mail-transport": "smtp"},
+            "data": {
+                "public-url": public_url,
+                "mail-from": "audiolift@example.com",
+                "mail-transport": "smtp",
+                # Receivers on this machine, also without TLS, for who tries webhooks out.
+                "webhook-allowed-networks": "127.0.0.0/8",
+            },
         },
     ]
     part = path.with_suffix(".part")

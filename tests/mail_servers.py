@@ -154,10 +154,11 @@ def sendgrid_api() -> Iterator[SendGrid]:
             thread.join()
 
 
-def certificate(folder: Path) -> Path:
-    """A file with a self-made certificate for 127.0.0.1 and its key."""
+def certificate(folder: Path, *names: str) -> Path:
+    """A file with a self-made certificate for 127.0.0.1, and for names, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+    hosts = [x509.IPAddress(IPv4Address("127.0.0.1")), *(x509.DNSName(host) for host in names)]
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
@@ -167,7 +168,7 @@ def certificate(folder: Path) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

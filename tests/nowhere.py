@@ -22,6 +22,7 @@ SETTINGS = {
     "convert": {"MONGODB_URI": f"mongodb://{_NOWHERE}", "K_SINK": f"http://{_NOWHERE}"},
     "notify": {
         "MONGODB_URI": f"mongodb://{_NOWHERE}",
+        "K_SINK": f"http://{_NOWHERE}",
         "LINK_KEYS": "k1=" + "5a" * 32,
         "PUBLIC_URL": f"http://{_NOWHERE}",
         "MAIL_FROM": "audiolift@example.com",

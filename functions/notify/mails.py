@@ -2,7 +2,7 @@
 
 import email.policy
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -46,10 +46,8 @@ def compose(job: Job, *, public_url: str, mail_from: str, link_keys: links.Keys,
     if job["state"] == "failed":
         template, outcome, facts = "failed", "could not be converted", _failure(job)
     else:
-        until = min(now + timedelta(seconds=link_valid_s), job["expires_at"].replace(tzinfo=UTC))
-        valid_s = int((until - now).total_seconds())
-        path = links.sign(f"/jobs/{job['_id']}/audio", keys=link_keys, valid_s=valid_s, now=now.timestamp())
-        facts = _audio(job) | {"link": public_url + path, "until": moment(until)}
+        link = links.to_audio(job, public_url=public_url, keys=link_keys, valid_s=link_valid_s)
+        facts = _audio(job) | {"link": link.url, "until": moment(link.expires_at)}
         template, outcome = "converted", "is ready"
     subject = f"{facts['name']} {outcome}"
     facts |= {"subject": subject, "public_url": public_url}

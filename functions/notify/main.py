@@ -1,4 +1,8 @@
-"""notify: tells the owner of a job by mail how it ended. Consumes `audio.converted` and `conversion.failed`."""
+"""notify: tells the owner of a job how it ended, by mail at `/` and by webhooks at `/webhooks`.
+
+Both consume `audio.converted` and `conversion.failed`, each on Triggers of its own: a mail that has to be sent again
+calls no webhook again. At `/webhooks` comes `webhook.due`, too: one attempt at one call.
+"""
 
 import functools
 import logging
@@ -8,15 +12,19 @@ from flask import Request
 from flask.typing import ResponseReturnValue
 
 import mails
-from audiolift import consumer, jobs, store
-from audiolift.events import AudioConverted, ConversionFailed
+import posting
+import webhook_calls
+from audiolift import consumer, deliveries, jobs, store, webhooks
+from audiolift.events import AudioConverted, ConversionFailed, WebhookDue
+from audiolift.publish import publisher
 from audiolift.settings import load
 from mail_owner import Send, mail_owner
 from notify_settings import NotifySettings, SendGridSettings, SmtpSettings
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
-_KINDS: tuple[type[AudioConverted | ConversionFailed], ...] = (AudioConverted, ConversionFailed)
+_ENDED: tuple[type[AudioConverted | ConversionFailed], ...] = (AudioConverted, ConversionFailed)
+_FOR_WEBHOOKS: tuple[type[AudioConverted | ConversionFailed | WebhookDue], ...] = (*_ENDED, WebhookDue)
 
 
 def _sender(transport: str) -> Send:
@@ -46,11 +54,45 @@ tell = functools.partial(
 )
 
 
+webhook_stores = webhook_calls.Stores(
+    jobs.collection(mongo["videos"]),
+    webhooks.collection(mongo["videos"]),
+    webhooks.accounts(mongo["videos"]),
+    deliveries.collection(mongo["videos"]),
+)
+plan = functools.partial(
+    webhook_calls.plan,
+    stores=webhook_stores,
+    compose=functools.partial(
+        webhook_calls.compose,
+        public_url=settings.public_url,
+        link_keys=settings.link_keys,
+        link_valid_s=settings.link_valid_s,
+    ),
+    publish=publisher(settings.k_sink),
+)
+call = functools.partial(
+    webhook_calls.call,
+    stores=webhook_stores,
+    post=functools.partial(posting.post, allowed=settings.webhook_allowed_networks),
+)
+
+
 @functions_framework.http
 def notify(request: Request) -> ResponseReturnValue:
     """The function's entry."""
-    return consumer.answer(request, _notify, kinds=_KINDS, ready=lambda: mongo.admin.command("ping"))
+    ready = functools.partial(mongo.admin.command, "ping")
+    if request.path == "/webhooks":
+        return consumer.answer(request, _webhooks, kinds=_FOR_WEBHOOKS, ready=ready, path="/webhooks")
+    return consumer.answer(request, _mail, kinds=_ENDED, ready=ready)
 
 
-def _notify(event: AudioConverted | ConversionFailed) -> None:
+def _mail(event: AudioConverted | ConversionFailed) -> None:
     tell(event.job)
+
+
+def _webhooks(event: AudioConverted | ConversionFailed | WebhookDue) -> None:
+    if isinstance(event, WebhookDue):
+        call(event.delivery, event.attempt)
+    else:
+        plan(event.job)

@@ -5,6 +5,7 @@ from email.headerregistry import Address
 from urllib.parse import unquote, urlsplit
 
 from audiolift import links
+from audiolift.addresses import Networks, parse_networks
 from audiolift.settings import parse_base_url, setting
 from audiolift.store import parse_uri
 
@@ -54,6 +55,7 @@ def _parse_address(text: str) -> str:
 class NotifySettings:
     """What notify needs whatever sends its mails."""
 
+    k_sink: str = setting("The address that events are sent to, given by the SinkBinding.")
     mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True, parse=parse_uri)
     link_keys: links.Keys = setting(
         "The keys of download links, as id=hex,id=hex; the first one signs.", secret=True, parse=links.parse_keys
@@ -62,6 +64,11 @@ class NotifySettings:
     mail_from: str = setting("The address that mails come from.", parse=_parse_address)
     mail_transport: str = setting("What takes the mails.", choices=("smtp", "sendgrid"))
     link_valid_s: int = setting("How long a download link works, in seconds.", default=604800, at_least=60)
+    webhook_allowed_networks: Networks = setting(
+        "Networks off the public internet that webhooks may be in, like 10.1.0.0/16,fd00::/8.",
+        default=(),
+        parse=parse_networks,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Has a waiting job converted, once its owner has seen what is in the video and chosen how."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,21 +8,6 @@ from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.store import Bucket
-
-
-def patch(body: bytes) -> dict[str, Any]:
-    """The body of a request: a JSON object; nothing where there is no body.
-
-    Raises:
-        PermanentError: `bad_request`.
-    """
-    try:
-        given = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise PermanentError("bad_request", reason="its body is no JSON.", cause=str(error)) from error
-    if not isinstance(given, dict):
-        raise PermanentError("bad_request", reason="its body is no JSON object with options.")
-    return given
 
 
 def convert(job: Job, given: Mapping[str, Any], *, jobs: Jobs, videos: Bucket) -> Job:

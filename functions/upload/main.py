@@ -17,19 +17,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+import asking
 import choosing
 import dead_letters
 import delivering
 import receiving
 import sweeping
 import tus
+import webhook_desk
 from audiolift import cookies, covers, links, settings, store
+from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
+from audiolift import webhooks as webhook_store
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
-from audiolift.views import job_view, listed_view, waveform_view
+from audiolift.views import job_view, link_view, listed_view, waveform_view
 from tus_state import Terms
 from upload_settings import UploadSettings
 from watching import Watcher
@@ -41,9 +45,6 @@ SETTINGS = settings.load(UploadSettings)
 MONGO = store.connect(SETTINGS.mongodb_uri)
 PUBLISH: Publish = publisher(SETTINGS.k_sink)
 VERIFIER = Verifier(SETTINGS.jwks_url, issuer=SETTINGS.token_issuer, audience=SETTINGS.token_audience)
-
-#: The most that a request has to say which brings no video.
-BODY_BYTES = 64 * 1024
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -57,6 +58,7 @@ def stores() -> sweeping.Stores:
     store.ensure_indexes(found.mp3s)
     covers.ensure_indexes(found.videos)
     dead_letters.ensure_indexes(found.videos["dead_letters"])
+    delivery_store.ensure_indexes(delivery_store.collection(found.videos))
     return found
 
 
@@ -71,6 +73,16 @@ def desk() -> tus.Desk:
     """Where resumable uploads are served; once per process, with the hashes of those on their way."""
     terms = Terms(SETTINGS.max_video_bytes, SETTINGS.resumable_s, SETTINGS.retention_s)
     return tus.Desk(stores(), terms, send=_send_outbox)
+
+
+@functools.cache
+def hooks() -> webhook_desk.Desk:
+    """Where webhooks are served, with their indexes made; once per process."""
+    videos = stores().videos
+    found = webhook_store.collection(videos)
+    webhook_store.ensure_indexes(found)
+    accounts, deliveries = webhook_store.accounts(videos), delivery_store.collection(videos)
+    return webhook_desk.Desk(found, accounts, deliveries, SETTINGS.webhook_allowed_networks, PUBLISH)
 
 
 def answering(endpoint: Endpoint) -> Endpoint:
@@ -135,7 +147,7 @@ async def take_cover(request: Request) -> Response:
     """POST /covers: a picture as the body, to be named by the option `cover` within a day."""
     owner = await _owner(request)
     too_large = PermanentError("cover_too_large", limit=covers.LIMIT)
-    cover = covers.read(await _body(request, at_most=covers.LIMIT, beyond=too_large))
+    cover = covers.read(await asking.body(request, at_most=covers.LIMIT, beyond=too_large))
     cover_id = await run_in_threadpool(covers.add, (await _stores()).videos, cover, owner=owner.id)
     return JSONResponse({"id": cover_id, "size": len(cover.data), "content_type": cover.content_type}, 201)
 
@@ -143,13 +155,9 @@ async def take_cover(request: Request) -> Response:
 async def list_jobs(request: Request) -> Response:
     """GET /jobs: the newest first, `?limit=` of them (at most 100), older than the job `?before=`."""
     owner = await _owner(request)
-    limit, before = request.query_params.get("limit", "50"), request.query_params.get("before")
-    if not re.fullmatch(r"[1-9]\d?|100", limit, re.ASCII):
-        raise PermanentError("bad_request", reason="'limit' is a number from 1 to 100.")
-    found = await run_in_threadpool(
-        job_store.list_of, (await _stores()).jobs, owner.id, limit=int(limit) + 1, before=before
-    )
-    shown, more = found[: int(limit)], len(found) > int(limit)
+    limit, before = asking.page_size(request.query_params), request.query_params.get("before")
+    found = await run_in_threadpool(job_store.list_of, (await _stores()).jobs, owner.id, limit=limit + 1, before=before)
+    shown, more = found[:limit], len(found) > limit
     following = f"/jobs?limit={limit}&before={shown[-1]['_id']}" if more else None
     return JSONResponse({"jobs": [listed_view(job) for job in shown], "next": following})
 
@@ -162,8 +170,7 @@ async def show_job(request: Request) -> Response:
 async def convert_job(request: Request) -> Response:
     """POST /jobs/{id}/convert: the options of a job that waits for them."""
     job = await _own_job(request)
-    too_long = PermanentError("bad_request", reason=f"its body is longer than {BODY_BYTES} bytes.")
-    given = choosing.patch(await _body(request, at_most=BODY_BYTES, beyond=too_long))
+    given = await asking.json_object(request)
     found = await _stores()
     job = await run_in_threadpool(lambda: choosing.convert(job, given, jobs=found.jobs, videos=found.videos))
     await run_in_threadpool(_send_outbox, job["_id"])
@@ -207,6 +214,29 @@ async def job_audio(request: Request) -> Response:
     else:
         job = await _own_job(request)
     return await _deliver(job, request)
+
+
+async def make_link(request: Request) -> Response:
+    """POST /jobs/{id}/links: a signed link to the audio, for `expires_s` seconds and no longer than the job."""
+    job = await _own_job(request)
+    valid_s = (await asking.json_object(request)).get("expires_s", SETTINGS.link_valid_s)
+    if type(valid_s) is not int or not links.SHORTEST_S <= valid_s <= SETTINGS.link_valid_s:
+        raise PermanentError("link_lifetime_invalid", limit=SETTINGS.link_valid_s)
+    delivering.audio_of(job)
+    link = links.to_audio(job, public_url=SETTINGS.public_url, keys=SETTINGS.link_keys, valid_s=valid_s)
+    return JSONResponse(link_view(link), 201, {"Cache-Control": "no-store"})
+
+
+def about_webhooks(act: webhook_desk.Act) -> Endpoint:
+    """An endpoint for the owner of webhooks, of what it does."""
+
+    async def endpoint(request: Request) -> Response:
+        owner = await _owner(request)
+        body = await asking.json_object(request)
+        call = webhook_desk.Call(owner.id, request.path_params, request.query_params, body)
+        return await run_in_threadpool(lambda: act(call, hooks()))
+
+    return answering(endpoint)
 
 
 async def download(request: Request) -> Response:
@@ -280,6 +310,8 @@ APP = Starlette(
         Route("/jobs/{job}/waveform", answering(job_waveform), methods=["GET"]),
         Route("/jobs/{job}/events", answering(job_events), methods=["GET"]),
         Route("/jobs/{job}/audio", answering(job_audio), methods=["GET"]),
+        Route("/jobs/{job}/links", answering(make_link), methods=["POST"]),
+        *(Route(path, about_webhooks(act), methods=[method]) for method, path, act in webhook_desk.ROUTES),
         Route("/download", answering(download), methods=["GET"]),
         Route("/sweep", answering(sweep), methods=["POST"]),
         Route("/dead-letters", answering(dead_letter), methods=["POST"]),
@@ -313,15 +345,6 @@ async def _own_job(request: Request) -> Job:
     if job is None or job["owner"] != owner.id:
         raise PermanentError("job_not_found")
     return job
-
-
-async def _body(request: Request, *, at_most: int, beyond: PermanentError) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > at_most:
-            raise beyond
-    return bytes(body)
 
 
 async def _deliver(job: Job, request: Request) -> Response:

@@ -181,6 +181,7 @@ async def _store(
             name=clean_name(arrival.name or ""),
             options=wanted.options.to_dict(),
             hold=wanted.hold,
+            webhook=wanted.webhook,
         )
     )
 

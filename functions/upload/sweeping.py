@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from audiolift import covers, store
+from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job, Jobs
@@ -55,7 +57,7 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
     """Does all steps once.
 
     Returns:
-        How many jobs each step took.
+        How many jobs, or deliveries, each step took.
 
     Raises:
         TransientError: A step met an outage; all that could be done is done.
@@ -75,10 +77,18 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         ("stalled conversions", _stalled(now), lambda job: _restart(job, stores.jobs)),
         ("queued videos", _queued(now), lambda job: _queue_again(job, stores.jobs)),
         ("untold owners", _untold(now), lambda job: _tell_again(job, stores.jobs)),
+        ("untold webhooks", _unplanned(now), lambda job: _plan_again(job, stores.jobs)),
         # Last: a broker that is out of reach stops no other step.
         ("outboxes", unsent, lambda job: job_store.send_outbox(stores.jobs, job["_id"], publish)),
     ]
     done = {name: _each(stores.jobs, query, act) for name, query, act in steps}
+    deliveries = delivery_store.collection(stores.videos)
+    done["webhook calls"] = _each(
+        deliveries,
+        delivery_store.unsent(now),
+        lambda due: delivery_store.send_event(deliveries, due["_id"], publish, source="upload", now=now),
+        oldest="due_at",
+    )
     if errors := [error for _, error in done.values() if error]:
         raise TransientError("unavailable", cause=f"the sweep is not complete: {errors[0]}") from errors[0]
     return {name: count for name, (count, _) in done.items()}
@@ -91,19 +101,22 @@ def purge(job: Job, stores: Stores) -> None:
     for attempt in range(1, job["attempt"] + 1):
         store.delete(stores.mp3s, f"{job['_id']}.{attempt}")
     stores.videos["dead_letters"].delete_many({"attributes.subject": job["_id"]})
+    delivery_store.collection(stores.videos).delete_many({"job": job["_id"]})
     stores.jobs.update_one({"_id": job["_id"], "state": "deleted"}, {"$set": {"purged": True}})
 
 
-def _each(jobs: Jobs, query: dict[str, Any], act: Callable[[Job], object]) -> tuple[int, Exception | None]:
-    """How many jobs were seen to, and what went wrong first. Some failures are a job's own; many are an outage."""
+def _each(
+    kept: Collection[Job], query: dict[str, Any], act: Callable[[Job], object], *, oldest: str = "updated_at"
+) -> tuple[int, Exception | None]:
+    """How many were seen to, and what went wrong first. Some failures are a job's own; many are an outage."""
     done, errors = 0, list[Exception]()
     try:
-        for job in list(jobs.find(query).sort("updated_at").limit(BATCH)):
+        for job in list(kept.find(query).sort(oldest).limit(BATCH)):
             try:
                 act(job)
                 done += 1
             except (TransientError, PyMongoError) as error:
-                log.warning("job %s could not be swept: %s", job["_id"], error)
+                log.warning("%s could not be swept: %s", job["_id"], error)
                 errors.append(error)
                 if len(errors) == FAILURES:
                     break
@@ -152,3 +165,15 @@ def _tell_again(job: Job, jobs: Jobs) -> None:
         job_store.mail_refused(jobs, job["_id"], PermanentError("mail_undelivered"))
     else:
         job_store.resend(jobs, job, job_store.ended_event(job), source="upload", count="mail.resent")
+
+
+def _unplanned(now: datetime) -> dict[str, Any]:
+    return {
+        "calls_due": True,
+        "state": {"$in": ["converted", "notified", "failed"]},
+        "updated_at": {"$lt": now - MAIL_GRACE},
+    }
+
+
+def _plan_again(job: Job, jobs: Jobs) -> None:
+    job_store.resend(jobs, job, job_store.ended_event(job), source="upload", count="calls_resent")

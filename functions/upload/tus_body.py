@@ -119,6 +119,7 @@ class Appending:
             name=tus["name"],
             options=tus["options"],
             hold=tus["hold"],
+            webhook=tus["webhook"],
             tus_writer=tus["writer"],
         )
 

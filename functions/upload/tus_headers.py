@@ -87,7 +87,7 @@ def plan(header: str, size: int | None) -> Plan:
     given = metadata(header)
     wanted = wishes.parse({name: _text(value) for name, value in given.items() if name in wishes.NAMES})
     name = clean_name(_text(given.get("filename") or given.get("name", b"")))
-    return Plan(size, header, name, wanted.options.to_dict(), wanted.hold)
+    return Plan(size, header, name, wanted.options.to_dict(), wanted.hold, wanted.webhook)
 
 
 def metadata(header: str) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """Where a resumable upload stands: the part `tus` of its job's document, moved by guarded updates.
 
-`{length, offset, writer, busy, metadata, name, options, hold, expires_at}`: `length` is None while it is
+`{length, offset, writer, busy, metadata, name, options, hold, webhook, expires_at}`: `length` is None while it is
 deferred, `metadata` is the header as it came, `writer` counts the requests that have brought bytes. Each takes the next
 number, and that ends those before: they can record nothing more (and write no chunk over a newer one, see
 `tus_chunks`). `busy` says that the newest is at work; a live one records where it is every `RECORD_S`.
@@ -37,7 +37,7 @@ class Terms:
 class Plan:
     """What a client wants to upload. `options` as a job stores them; the length in bytes, if it is known.
 
-    `hold` as in `wishes`.
+    `hold` and `webhook` as in `wishes`.
     """
 
     length: int | None
@@ -45,6 +45,7 @@ class Plan:
     name: str
     options: dict[str, Any]
     hold: bool = False
+    webhook: str | None = None
 
 
 def create(jobs: Jobs, plan: Plan, *, owner: Owner, terms: Terms, traceparent: str | None) -> Job:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from audiolift.addresses import Networks, parse_networks
 from audiolift.links import Keys, parse_keys
 from audiolift.settings import parse_base_url, setting
 from audiolift.store import parse_uri
@@ -24,6 +25,14 @@ class UploadSettings:
     max_video_bytes: int = setting("the largest video accepted, in bytes", default=50 * 1024**3, at_least=1)
     retention_s: int = setting(
         "how long a job is kept, with its video and audio, in seconds", default=604800, at_least=60
+    )
+    link_valid_s: int = setting(
+        "the longest that a download link can be asked for, in seconds", default=604800, at_least=60
+    )
+    webhook_allowed_networks: Networks = setting(
+        "networks off the public internet that webhooks may be in, like 10.1.0.0/16,fd00::/8",
+        default=(),
+        parse=parse_networks,
     )
     stall_s: int = setting("after how many seconds without a byte an upload is given up", default=900, at_least=1)
     resumable_s: int = setting(

@@ -22,18 +22,24 @@ E = TypeVar("E", bound=events.Event)
 
 
 def answer(
-    request: Request, handle: Callable[[E], object], *, kinds: tuple[type[E], ...], ready: Callable[[], object]
+    request: Request,
+    handle: Callable[[E], object],
+    *,
+    kinds: tuple[type[E], ...],
+    ready: Callable[[], object],
+    path: str = "/",
 ) -> ResponseReturnValue:
-    """Answers any request to a consumer: events at `/`, and the probes /healthz and /readyz.
+    """Answers any request to a consumer: events at one path, and the probes /healthz and /readyz.
 
     Args:
         request: As functions-framework gives it.
         handle: Does what an event asks for. A `PermanentError` of it means that the event makes no sense.
         kinds: The events that it takes.
         ready: Raises where the stores are out of reach.
+        path: Where the events come.
     """
     try:
-        return _answer(request, handle, kinds, ready)
+        return _answer(request, handle, kinds, ready, path)
     except AudioliftError as error:
         return _problem(error)
     except PyMongoError as error:
@@ -44,10 +50,14 @@ def answer(
 
 
 def _answer(
-    request: Request, handle: Callable[[E], object], kinds: tuple[type[E], ...], ready: Callable[[], object]
+    request: Request,
+    handle: Callable[[E], object],
+    kinds: tuple[type[E], ...],
+    ready: Callable[[], object],
+    path: str,
 ) -> ResponseReturnValue:
     match request.method, request.path:
-        case "POST", "/":
+        case "POST", asked if asked == path:
             handle(_decode(request, kinds))
             return "", 204
         case "GET", "/healthz":
@@ -55,7 +65,7 @@ def _answer(
         case "GET", "/readyz":
             ready()
             return "", 200
-        case _, "/" | "/healthz" | "/readyz":
+        case _, asked if asked in (path, "/healthz", "/readyz"):
             raise PermanentError("method_not_allowed")
     raise PermanentError("not_found")
 

@@ -93,6 +93,12 @@ CODES: dict[str, Code] = {
     "audio_failed": Code(409, "There is no audio, because the conversion failed: {reason}"),
     "link_invalid": Code(403, "This download link is not valid. Please copy the whole link from the mail."),
     "link_expired": Code(410, "This download link has expired. Please log in to download the audio."),
+    "link_lifetime_invalid": Code(422, "Please send 'expires_s' as a whole number of seconds from 60 to {limit}."),
+    "webhook_invalid": Code(422, "The webhook is not right: {reason}"),
+    "webhook_not_found": Code(404, "You have no webhook with that id."),
+    "webhook_off": Code(409, "The webhook is switched off. Please switch it on first, by PATCH with 'active': true."),
+    "webhooks_too_many": Code(409, "You have {limit} webhooks already. Please change or delete one of them."),
+    "delivery_not_found": Code(404, "There is no delivery with that id; they go with their job."),
     "range_unsatisfiable": Code(416, "The requested range lies outside of the audio."),
     "event_invalid": Code(400, "This is not an event that is understood here: {reason}"),
     # Conversions

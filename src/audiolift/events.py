@@ -68,10 +68,30 @@ class ConversionFailed:
     message: str
 
 
-Event = VideoUploaded | VideoHeld | AudioConverted | ConversionFailed
+@dataclass(frozen=True)
+class WebhookDue:
+    """The webhook of a `delivery` is to be called; `attempt` counts from 1."""
+
+    type: ClassVar[str] = "dev.audiolift.webhook.due.v1"
+
+    delivery: str
+    attempt: int
+
+    @property
+    def job(self) -> str:
+        """The job that the call is about: a delivery's id begins with it."""
+        return self.delivery.partition("-")[0]
+
+    @property
+    def fact(self) -> str:
+        """Each attempt is a fact of its own."""
+        return f"{self.delivery.partition('-')[2]}.due.{self.attempt}"
+
+
+Event = VideoUploaded | VideoHeld | AudioConverted | ConversionFailed | WebhookDue
 
 TYPES: dict[str, type[Event]] = {
-    kind.type: kind for kind in (VideoUploaded, VideoHeld, AudioConverted, ConversionFailed)
+    kind.type: kind for kind in (VideoUploaded, VideoHeld, AudioConverted, ConversionFailed, WebhookDue)
 }
 
 

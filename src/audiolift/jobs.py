@@ -13,7 +13,9 @@ lease_until, progress{percent, eta_s}, audio{file_id, name, size, content_type, 
 error{code, message}, mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, fingerprint, traceparent,
 version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset,
 writer, ...}`, too.
-`media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited.
+`media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
+address to call; `calls_due` is true from the end of the job until its
+deliveries to webhooks are kept; `calls_resent` counts events of the sweep for that.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -49,6 +51,7 @@ def ensure_indexes(jobs: Jobs) -> None:
     jobs.create_index([("outbox.id", ASCENDING)], sparse=True)
     jobs.create_index([("audio.file_id", ASCENDING)], sparse=True)
     jobs.create_index([("expires_at", ASCENDING)])
+    jobs.create_index([("calls_due", ASCENDING)], sparse=True)
     jobs.create_index(
         [("owner", ASCENDING), ("idempotency_key", ASCENDING)],
         unique=True,
@@ -139,12 +142,14 @@ def finish_upload(
     name: str,
     options: dict[str, Any],
     hold: bool = False,
+    webhook: str | None = None,
     tus_writer: int | None = None,
 ) -> Job:
     """Makes the job of a complete video, and `video.uploaded` or `video.held` due, in one update.
 
     Args:
         hold: Whether the job waits for its owner.
+        webhook: An address to call when the job has ended, beside those of the owner's webhooks.
         tus_writer: Which writer of a resumable upload has completed it.
 
     Raises:
@@ -156,6 +161,7 @@ def finish_upload(
     due = next_event({"_id": job_id} | change)
     guard = {"state": "uploading"} | ({} if tus_writer is None else {"tus.writer": tus_writer})
     change |= {} if tus_writer is None else {"tus.offset": video.size}
+    change |= {} if webhook is None else {"webhook": webhook}
     job = _move(jobs, job_id, guard, due, "upload", **change)
     if job is None:
         raise PermanentError("upload_abandoned" if tus_writer is None else "upload_taken_over")
@@ -245,11 +251,8 @@ def complete(
     converted = events.AudioConverted(job["_id"], audio.id, audio.size, duration_s, loudness)
     about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "content_type": audio.content_type}
     about |= {"duration_s": duration_s, "loudness": loudness}
-    done = {"percent": 100.0, "eta_s": 0.0}
-    return (
-        _move(jobs, job["_id"], _held(job), converted, "convert", state="converted", audio=about, progress=done)
-        is not None
-    )
+    change = {"audio": about, "progress": {"percent": 100.0, "eta_s": 0.0}, "calls_due": True}
+    return _move(jobs, job["_id"], _held(job), converted, "convert", state="converted", **change) is not None
 
 
 def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: Job | None = None) -> bool:
@@ -326,6 +329,11 @@ def release_mail(jobs: Jobs, job: Job) -> None:
     jobs.update_one(held, {"$set": {"mail.lease_until": None}})
 
 
+def calls_planned(jobs: Jobs, job_id: str) -> None:
+    """Notes that all deliveries to webhooks are kept that the end of a job makes due."""
+    jobs.update_one({"_id": job_id}, {"$unset": {"calls_due": ""}})
+
+
 def send_outbox(jobs: Jobs, job_id: str, publish: Publish) -> None:
     """Publishes the events that are due for a job, each removed once the broker has it.
 
@@ -371,7 +379,7 @@ def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str
 def _fail(jobs: Jobs, job_id: str, guard: dict[str, Any], error: AudioliftError, source: str) -> bool:
     failed = events.ConversionFailed(job_id, error.code, error.sentence)
     about = {"code": error.code, "message": error.sentence}
-    return _move(jobs, job_id, guard, failed, source, state="failed", error=about) is not None
+    return _move(jobs, job_id, guard, failed, source, state="failed", error=about, calls_due=True) is not None
 
 
 def _move(

@@ -10,13 +10,27 @@ import hmac
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from audiolift.errors import PermanentError
 
 Keys = Mapping[str, bytes]
 
+#: The shortest time that a link can be asked for, in seconds.
+SHORTEST_S = 60
+
 _KEY = re.compile(r"(?:[0-9a-f]{2}){32,}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A whole address, and when it ends."""
+
+    url: str
+    expires_at: datetime
 
 
 def parse_keys(text: str) -> Keys:
@@ -39,6 +53,22 @@ def sign(path: str, *, keys: Keys, valid_s: int, now: float | None = None) -> st
     name, key = next(iter(keys.items()))
     expires = int((time.time() if now is None else now) + valid_s)
     return f"{path}?{urlencode({'expires': expires, 'key': name, 'signature': _signature(path, expires, key)})}"
+
+
+def to_audio(job: Mapping[str, Any], *, public_url: str, keys: Keys, valid_s: int) -> Link:
+    """A link to the audio of a job, good for `valid_s` seconds and never longer than the job is kept.
+
+    Args:
+        job: As it is stored.
+        public_url: Where people reach Audiolift, without a slash at the end.
+        keys: The first one signs.
+        valid_s: Seconds.
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    until = min(now + timedelta(seconds=valid_s), job["expires_at"].replace(tzinfo=UTC, microsecond=0))
+    left_s = int((until - now).total_seconds())
+    path = sign(f"/jobs/{job['_id']}/audio", keys=keys, valid_s=left_s, now=now.timestamp())
+    return Link(public_url + path, until)
 
 
 def verify(path: str, query: Mapping[str, str], *, keys: Keys, now: float | None = None) -> None:

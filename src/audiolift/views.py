@@ -6,6 +6,7 @@ from typing import Any
 
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job
+from audiolift.links import Link
 
 
 def job_view(job: Job) -> dict[str, Any]:
@@ -20,10 +21,11 @@ def job_view(job: Job) -> dict[str, Any]:
         "audio": _audio(audio) if audio else None,
         "media": job.get("media"),
         "error": job.get("error"),
+        "webhook": job.get("webhook"),
         "mail": _mail(job.get("mail") or {}),
-        "created_at": _time(job["created_at"]),
-        "updated_at": _time(job["updated_at"]),
-        "expires_at": _time(job["expires_at"]),
+        "created_at": time_view(job["created_at"]),
+        "updated_at": time_view(job["updated_at"]),
+        "expires_at": time_view(job["expires_at"]),
         "links": _links(job),
     }
 
@@ -49,6 +51,16 @@ def waveform_view(job: Job) -> dict[str, Any]:
     return {"version": 2, "channels": 1, **scale, "bits": 8, "length": len(data) // 2, "data": data}
 
 
+def link_view(link: Link) -> dict[str, str]:
+    """A signed link."""
+    return {"url": link.url, "expires_at": time_view(link.expires_at)}
+
+
+def time_view(value: datetime) -> str:
+    """A time in RFC 3339 (UTC)."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _links(job: Job) -> dict[str, str]:
     path = f"/jobs/{job['_id']}"
     kept = [name for name in ("audio", "waveform") if name in job]
@@ -62,8 +74,4 @@ def _audio(audio: dict[str, Any]) -> dict[str, Any]:
 
 def _mail(mail: dict[str, Any]) -> dict[str, Any]:
     sent = mail.get("sent_at")
-    return {"sent_at": _time(sent) if sent else None, "error": mail.get("error")}
-
-
-def _time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"sent_at": time_view(sent) if sent else None, "error": mail.get("error")}

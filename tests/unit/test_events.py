@@ -37,7 +37,12 @@ loudness = st.fixed_dictionaries(
 )
 converted = st.builds(events.AudioConverted, job_ids, texts, sizes, st.floats(0.001, 1e6), st.none() | loudness)
 failed = st.builds(events.ConversionFailed, job_ids, st.sampled_from(["no_audio", "not_media"]), texts)
-any_event = uploaded | converted | failed
+due = st.builds(
+    events.WebhookDue,
+    st.from_regex(r"[0-9a-f]{24}-(converted|failed|test)-([0-9a-f]{24}|upload)", fullmatch=True),
+    st.integers(1, 10**6),
+)
+any_event = uploaded | converted | failed | due
 
 CONVERTED = events.AudioConverted("6744a1b2c3d4e5f601234567", "6744a1b2c3d4e5f601234567.1", 123, 4.5)
 

@@ -54,7 +54,7 @@ def test_the_repository_s_manifests_are_accepted(tmp_path: Path) -> None:
     trigger = manifests.get(Trigger, "convert")
     assert trigger and trigger.spec.delivery.backoff_delay == 1 and trigger.spec.delivery.timeout == 600
     assert trigger.metadata.annotations.parallelism == 2
-    assert {binding.spec.subject.name for binding in manifests.of(SinkBinding)} == {"upload", "convert"}
+    assert {binding.spec.subject.name for binding in manifests.of(SinkBinding)} == {"upload", "convert", "notify"}
     assert manifests.of(PingSource)[0].spec.sink.uri == "/sweep"
     notify = manifests.get(Service, "notify")
     assert notify
@@ -84,7 +84,7 @@ def _trigger(objects: _Objects) -> dict[str, Any]:
 
 
 def _env(objects: _Objects, **variable: Any) -> None:
-    _container(objects)["env"].append(variable)
+    _container(objects)["env"].insert(0, variable)
 
 
 def _rule(objects: _Objects, hostname: str) -> None:
@@ -125,12 +125,12 @@ _REFUSED: list[tuple[Callable[[_Objects], Any], str]] = [
         lambda o: o["Service", "auth"]["metadata"].update(labels={"networking.knative.dev/visibilty": "cluster-local"}),
         "Service auth: metadata.labels: networking.knative.dev/visibilty: local does not know this label",
     ),
-    (lambda o: _env(o, name="PORT", value="1"), f"{_FIRST}.env[6]: PORT is set by Knative"),
-    (lambda o: _env(o, name="A"), f"{_FIRST}.env[6]: needs either value or valueFrom"),
-    (lambda o: _env(o, name="A", value="$(B)"), f"{_FIRST}.env[6]: local does not put one variable"),
+    (lambda o: _env(o, name="PORT", value="1"), f"{_FIRST}.env[0]: PORT is set by Knative"),
+    (lambda o: _env(o, name="A"), f"{_FIRST}.env[0]: needs either value or valueFrom"),
+    (lambda o: _env(o, name="A", value="$(B)"), f"{_FIRST}.env[0]: local does not put one variable"),
     (
         lambda o: _env(o, name="A", value="http://no.audiolift.svc.cluster.local/x"),
-        "env[6] (A): there is no Service no",
+        "env[0] (A): there is no Service no",
     ),
     (lambda o: _env(o, name="MONGODB_URI", value=""), f"{_FIRST}.env: MONGODB_URI is set twice"),
     (lambda o: o.pop(("Secret", "audiolift-mongodb")), "env[0] (MONGODB_URI): there is no key uri in a Secret audio"),

@@ -7,6 +7,7 @@ from notify_settings import NotifySettings, SendGridSettings, SmtpServer, SmtpSe
 
 GOOD = {
     "MONGODB_URI": "mongodb://localhost",
+    "K_SINK": "http://localhost",
     "LINK_KEYS": "k1=" + "5a" * 32,
     "PUBLIC_URL": "https://audiolift.example.com/",
     "MAIL_FROM": "noreply@example.com",
@@ -64,6 +65,7 @@ def test_no_password_is_shown() -> None:
         ("MAIL_FROM", "a@example.com\r\nBcc: b@example.com"),
         ("MAIL_TRANSPORT", "pigeon"),
         ("LINK_VALID_S", "59"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8"),
         ("LINK_KEYS", "k1=short"),
     ],
 )
@@ -76,6 +78,7 @@ def test_settings_have_their_values_and_defaults() -> None:
     settings = load(NotifySettings, GOOD)
     assert settings.public_url == "https://audiolift.example.com"
     assert settings.link_valid_s == 7 * 86400
+    assert settings.webhook_allowed_networks == ()
     assert load(SendGridSettings, {"SENDGRID_API_KEY": "k"}).sendgrid_url == "https://api.sendgrid.com"
 
 

@@ -26,6 +26,7 @@ from tests.mail_servers import Mailbox, SendGrid, smtp_server
 KEYS = {"k1": bytes.fromhex("5a" * 32)}
 SETTINGS = {
     "LINK_KEYS": f"k1={'5a' * 32}",
+    "K_SINK": "http://127.0.0.1:1",
     "PUBLIC_URL": "https://audiolift.example.com",
     "MAIL_FROM": "noreply@example.com",
 }

@@ -9,6 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 import sweeping
+from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift import store
 from audiolift.errors import PermanentError, TransientError
@@ -72,6 +73,7 @@ def converted(stores: sweeping.Stores, outside: Outside) -> str:
     writer.write(b"an mp3")
     assert job_store.complete(stores.jobs, claimed, audio=writer.close(), duration_s=1)
     job_store.send_outbox(stores.jobs, job, outside.publish)
+    job_store.calls_planned(stores.jobs, job)
     outside.sent.clear()
     return job
 
@@ -210,7 +212,60 @@ def test_told_owners_are_not_told_again(stores: sweeping.Stores, outside: Outsid
     for job in (done, failed):
         assert job_store.claim_mail(stores.jobs, job, lease_s=60)
         job_store.mail_sent(stores.jobs, job)
+        job_store.calls_planned(stores.jobs, job)
     assert outside.sweep(30 * MINUTE) == {}
+
+
+@pytest.mark.parametrize("state", ["converted", "notified", "failed"])
+def test_an_end_of_which_no_webhook_was_told_is_told_again(
+    stores: sweeping.Stores, outside: Outside, state: str
+) -> None:
+    job = uploaded(stores) if state == "failed" else converted(stores, outside)
+    stores.jobs.update_one({"_id": job}, {"$set": {"calls_due": True}})
+    if state == "failed":
+        assert job_store.fail(stores.jobs, job, PermanentError("no_audio"), source="convert")
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    outside.sent.clear()
+    if state != "converted":
+        job_store.mail_sent(stores.jobs, job)
+    else:
+        stores.jobs.update_one({"_id": job}, {"$set": {"mail.error": {"code": "mail_refused", "message": "-"}}})
+    assert outside.sweep(9 * MINUTE) == {}
+    assert outside.sweep(11 * MINUTE) == {"untold webhooks": 1, "outboxes": 1}
+    assert outside.sent == [f"{job}.{'failed' if state == 'failed' else 'converted'}"]
+    job_store.calls_planned(stores.jobs, job)
+    assert outside.sweep(30 * MINUTE) == {}
+
+
+def test_calls_that_are_due_are_sent_and_sent_again_should_nobody_make_them(
+    stores: sweeping.Stores, outside: Outside
+) -> None:
+    job = converted(stores, outside)
+    deliveries = delivery_store.collection(stores.videos)
+    about = {"type": "job.converted", "fact": "converted", "body": "{}"}
+    due = delivery_store.create(deliveries, about | {"owner": "ada", "job": job, "webhook": "upload"})
+    assert outside.sweep(timedelta(0)) == {}
+    outside.down = True
+    with pytest.raises(TransientError):
+        outside.sweep(MINUTE)
+    outside.down = False
+    assert outside.sweep(MINUTE) == {"webhook calls": 1}
+    assert outside.sent == [f"{job}.converted-upload.due.1"]
+    assert outside.sweep(5 * MINUTE) == {}
+    assert outside.sweep(12 * MINUTE)["webhook calls"] == 1, "nobody has made it"
+
+    claimed = delivery_store.claim(deliveries, due, 1, lease_s=1200)
+    assert claimed
+    assert "webhook calls" not in outside.sweep(19 * MINUTE), "a worker is at it"
+    assert outside.sweep(23 * MINUTE)["webhook calls"] == 1, "it has died"
+    delivery_store.retry(deliveries, claimed, {"error": "-"})
+    outside.sent.clear()
+    assert outside.sweep(3 * MINUTE) == {"webhook calls": 1}
+    assert outside.sent == [f"{job}.converted-upload.due.2"]
+
+    assert job_store.delete(stores.jobs, job)
+    assert outside.sweep(timedelta(0)) == {"deleted jobs": 1}
+    assert deliveries.count_documents({}) == 0
 
 
 def test_an_expired_job_goes_with_all_it_stored(stores: sweeping.Stores, outside: Outside) -> None:

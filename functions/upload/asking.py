@@ -1,0 +1,55 @@
+"""Reads what requests have in common: bodies that are no videos, and how much of a list is wanted."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from audiolift.errors import PermanentError
+
+JSON_BYTES = 64 * 1024
+
+
+async def body(request: Request, *, at_most: int, beyond: PermanentError) -> bytes:
+    """The body of a request that brings no video.
+
+    Raises:
+        PermanentError: `beyond`, where it is longer than `at_most` bytes.
+    """
+    read = bytearray()
+    async for piece in request.stream():
+        read += piece
+        if len(read) > at_most:
+            raise beyond
+    return bytes(read)
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The body of a request: a JSON object of at most `JSON_BYTES`; an empty one where there is no body.
+
+    Raises:
+        PermanentError: `bad_request`.
+    """
+    too_long = PermanentError("bad_request", reason=f"its body is longer than {JSON_BYTES} bytes.")
+    text = await body(request, at_most=JSON_BYTES, beyond=too_long)
+    try:
+        given = json.loads(text or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise PermanentError("bad_request", reason="its body is no JSON.", cause=str(error)) from error
+    if not isinstance(given, dict):
+        raise PermanentError("bad_request", reason="its body is no JSON object.")
+    return given
+
+
+def page_size(query: Mapping[str, str]) -> int:
+    """How many entries of a list `?limit=` asks for: 50 unless it says so.
+
+    Raises:
+        PermanentError: `bad_request`.
+    """
+    limit = query.get("limit", "50")
+    if not re.fullmatch(r"[1-9]\d?|100", limit, re.ASCII):
+        raise PermanentError("bad_request", reason="'limit' is a number from 1 to 100.")
+    return int(limit)
