@@ -153,6 +153,7 @@ def test_the_event_of_a_video_is_not_for_notify(notify: RunningFunction, jobs: J
         ("GET", "/readyz", 200),
         ("GET", "/", 405),
         ("POST", "/readyz", 405),
+        ("GET", "/webhooks", 405),
         ("POST", "/other", 404),
     ],
 )

@@ -1,6 +1,7 @@
 """The audio, as a whole and in parts, for its owner and for who holds a link."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,8 +10,9 @@ from pymongo import MongoClient
 
 from audiolift import links
 from audiolift.store import CHUNK
-from tests.integration.upload.conftest import LINK_KEYS
+from tests.integration.upload.conftest import LINK_KEYS, PUBLIC_URL
 from tests.integration.upload.test_jobs import convert, upload
+from tests.peers import Issuer
 
 AUDIO = os.urandom(3 * CHUNK + 123)
 SIZE = len(AUDIO)
@@ -100,6 +102,41 @@ def test_a_signed_link_needs_no_login(client: httpx.Client, job: str) -> None:
         assert (refused.status_code, refused.json()["code"]) == (403, "link_invalid")
     client.delete(f"/jobs/{job}")
     assert client.get(link, headers=nobody).status_code == 404
+
+
+def test_a_link_is_made_for_the_owner_and_ends_in_time_and_with_its_job(
+    client: httpx.Client, job: str, mongo: MongoClient[dict[str, Any]], tokens: Issuer
+) -> None:
+    nobody = {"Authorization": ""}
+    made = client.post(f"/jobs/{job}/links", json={"expires_s": 3600})
+    link = made.json()
+    assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
+    left = datetime.fromisoformat(link["expires_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=59) < left <= timedelta(hours=1)
+    path = link["url"].removeprefix(PUBLIC_URL)
+    assert client.get(path, headers=nobody).content == AUDIO
+
+    expires_at = datetime.now(UTC) + timedelta(minutes=30)
+    mongo["videos"]["jobs"].update_one({"_id": job}, {"$set": {"expires_at": expires_at}})
+    whole = client.post(f"/jobs/{job}/links").json()
+    assert datetime.fromisoformat(whole["expires_at"]) <= expires_at
+
+    assert client.post(f"/jobs/{job}/links", headers=tokens.bearer("grace")).json()["code"] == "job_not_found"
+    assert client.post(f"/jobs/{job}/links", headers=nobody).json()["code"] == "token_missing"
+    client.delete(f"/jobs/{job}")
+    assert client.get(path, headers=nobody).status_code == 404
+
+
+@pytest.mark.parametrize("expires_s", [59, 604801, 3600.0, "3600", None, True])
+def test_a_link_lasts_from_a_minute_to_what_the_operator_allows(client: httpx.Client, job: str, expires_s: Any) -> None:
+    answer = client.post(f"/jobs/{job}/links", json={"expires_s": expires_s})
+    assert (answer.status_code, answer.json()["code"]) == (422, "link_lifetime_invalid")
+    assert "from 60 to 604800" in answer.json()["detail"]
+
+
+def test_there_is_no_link_to_audio_that_is_not_there(client: httpx.Client) -> None:
+    answer = client.post(f"/jobs/{upload(client)}/links")
+    assert (answer.status_code, answer.json()["code"]) == (409, "audio_not_ready")
 
 
 def test_audio_that_is_not_there(client: httpx.Client, mongo: MongoClient[dict[str, Any]]) -> None:
