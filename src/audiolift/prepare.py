@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from audiolift import covers, jobs, store
+from audiolift import covers, deliveries, jobs, store, webhooks
 from audiolift.settings import load, setting
 
 log = logging.getLogger("prepare")
@@ -37,7 +37,8 @@ def prepare(mongo: MongoClient[dict[str, Any]]) -> bool:
     Raises:
         pymongo.errors.PyMongoError: The server is out of reach, or does not allow it.
     """
-    jobs.ensure_indexes(jobs.collection(mongo["videos"]))
+    for kept in (jobs, webhooks, deliveries):
+        kept.ensure_indexes(kept.collection(mongo["videos"]))
     covers.ensure_indexes(mongo["videos"])
     for bucket in BUCKETS:
         store.ensure_indexes(mongo[bucket])

@@ -23,6 +23,15 @@ def test_metadata_names_the_video_and_its_options_and_may_hold_what_clients_add(
     assert (plan.name, plan.options, plan.length, plan.metadata) == ("Übung.mp4", {"bitrate": 192}, 10, header)
 
 
+def test_metadata_may_name_an_address_to_call() -> None:
+    url = "https://example.com/hook"
+    assert tus_headers.plan(f"webhook {encoded(url)}", 10).webhook == url
+    assert tus_headers.plan("", 10).webhook is None
+    with pytest.raises(PermanentError) as refused:
+        tus_headers.plan(f"webhook {encoded('example.com')}", 10)
+    assert code(refused) == "option_invalid"
+
+
 @pytest.mark.parametrize(
     ("header", "name"),
     [

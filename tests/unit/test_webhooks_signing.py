@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +52,18 @@ def test_a_body_is_small_json_with_what_when_and_what_about() -> None:
     assert list(told) == ["type", "timestamp", "data"]
     assert datetime.fromisoformat(told["timestamp"]).tzinfo is not None
     assert b": " not in BODY and "Größe 🎧".encode() in BODY
+
+
+def test_the_code_in_the_documentation_verifies_it() -> None:
+    text = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    headers = sign(ID, datetime.now(UTC), BODY, made(timedelta(hours=1), timedelta(days=9)))
+    assert [names["verified"](headers, BODY, secret) for secret in SECRETS] == [True, True, False]
+    assert not names["verified"](headers, BODY + b" ", SECRETS[0])
+    old = sign(ID, datetime.now(UTC) - timedelta(minutes=6), BODY, made(timedelta(hours=1)))
+    assert not names["verified"](old, BODY, SECRETS[0])
 
 
 @pytest.mark.parametrize("moment", [datetime(2026, 11, 24, 12, 0, 0, 999_999, tzinfo=UTC)])

@@ -52,6 +52,8 @@ def test_the_job_makes_all_indexes_and_may_run_again(mongod: str) -> None:
             assert ("files_id", "n") in _indexes(mongo, database, "fs.chunks")
             assert ("filename", "uploadDate") in _indexes(mongo, database, "fs.files")
         assert ("state", "updated_at") in _indexes(mongo, "videos", "jobs")
+        assert ("owner", "slot") in _indexes(mongo, "videos", "webhooks")
+        assert ("state", "due_at") in _indexes(mongo, "videos", "deliveries")
 
 
 def test_a_mongos_is_told_to_shard_the_chunks_by_file_and_number(mongod: str) -> None:
