@@ -1,4 +1,4 @@
-"""All that can be asked for at once, through HTTP: chapters in a zip, with a cover, at a loudness, and the mail of it."""
+"""All that can be asked for at once, through HTTP: chapters in a zip, with a cover, at a loudness, and its mail."""
 
 import io
 import zipfile
