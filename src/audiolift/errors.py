@@ -91,7 +91,7 @@ CODES: dict[str, Code] = {
     "audio_not_found": Code(404, "You have no audio with that id."),
     "audio_not_ready": Code(409, "The audio is not ready yet. Please follow the job until it is converted."),
     "audio_failed": Code(409, "There is no audio, because the conversion failed: {reason}"),
-    "link_invalid": Code(403, "This download link is not valid. Please copy the whole link from the mail."),
+    "link_invalid": Code(403, "This download link is not valid. Please copy the whole link."),
     "link_expired": Code(410, "This download link has expired. Please log in to download the audio."),
     "link_lifetime_invalid": Code(422, "Please send 'expires_s' as a whole number of seconds from 60 to {limit}."),
     "webhook_invalid": Code(422, "The webhook is not right: {reason}"),

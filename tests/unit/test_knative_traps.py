@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import ipaddress
 import json
 import re
 from collections import defaultdict
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from audiolift import addresses
+from audiolift.events import AudioConverted, ConversionFailed, WebhookDue
 from tests.manifests import KNATIVE, SERVING, Document, build
 
 OVERLAYS = [(), ("small",), ("production",)]
@@ -267,6 +270,49 @@ def test_convert_reaches_mongodb_the_broker_and_names_only(components: tuple[str
             f"{_pods('app', 'autoscaler', namespace='knative-serving')} [9090]",
         ]
     )
+
+
+@each_overlay
+def test_webhooks_reach_the_internet_and_nothing_that_is_in_the_cluster(components: tuple[str, ...]) -> None:
+    (rule,) = policy(build(*components), "notify-to-internet")["egress"]
+    assert tuple(port["port"] for port in rule["ports"]) == addresses.PORTS
+
+    def open_to(text: str) -> bool:
+        address = ipaddress.ip_address(text)
+        blocks = [peer["ipBlock"] for peer in rule["to"]]
+        return any(
+            address in ipaddress.ip_network(block["cidr"])
+            and not any(address in ipaddress.ip_network(one) for one in block.get("except", []))
+            for block in blocks
+        )
+
+    assert all(open_to(address) for address in ("1.1.1.1", "2606:4700::1111"))
+    inside = (
+        "10.0.0.1",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.31.0.1",
+        "192.168.0.1",
+        "fd00::1",
+        "fe80::1",
+    )
+    assert not any(open_to(address) for address in inside)
+
+
+@each_overlay
+def test_a_mail_that_is_sent_again_calls_no_webhook_again(components: tuple[str, ...]) -> None:
+    paths = defaultdict(set)
+    for trigger in of(build(*components), "Trigger"):
+        subscriber = trigger["spec"]["subscriber"]
+        if subscriber["ref"]["name"] == "notify":
+            paths[trigger["spec"]["filter"]["attributes"]["type"]].add(subscriber.get("uri"))
+    ended = {None, "/webhooks"}
+    assert paths == {
+        AudioConverted.type: ended,
+        ConversionFailed.type: ended,
+        WebhookDue.type: {"/webhooks"},
+    }
 
 
 def test_who_may_send_is_let_in_and_who_is_let_in_may_send() -> None:

@@ -22,6 +22,9 @@ from local.ports import free_port
 from tests import made
 from tests.functions import ROOT, RunningFunction, running
 from tests.mail_servers import Mailbox, SendGrid, smtp_server
+from tests.peers import sink
+from tests.receivers import receiver, says_nothing
+from tests.waiting import until
 
 KEYS = {"k1": bytes.fromhex("5a" * 32)}
 SETTINGS = {
@@ -60,10 +63,10 @@ def event_of(job: Job) -> dict[str, Any]:
     return events.encode(job_store.ended_event(job), source="convert")
 
 
-def post(function: RunningFunction, event: dict[str, Any]) -> httpx.Response:
+def post(function: RunningFunction, event: dict[str, Any], path: str = "/") -> httpx.Response:
     """Sends an event as the broker's dispatcher does, in binary mode."""
     headers = {f"ce-{name}": value for name, value in event.items() if name not in ("data", "datacontenttype")}
-    return httpx.post(function.url, json=event["data"], headers=headers, timeout=60)
+    return httpx.post(function.url + path, json=event["data"], headers=headers, timeout=60)
 
 
 def test_a_converted_job_is_answered_with_nothing_and_one_mail_whose_link_is_good(
@@ -190,6 +193,37 @@ def test_a_mail_whose_worker_was_killed_before_it_could_note_the_yes_goes_out_ag
     first_mail, second_mail = mailbox.mails
     assert first_mail["Message-ID"] == second_mail["Message-ID"]
     assert made.stored(jobs, job["_id"])["state"] == "notified"
+
+
+def test_a_call_whose_worker_was_killed_before_it_could_note_the_answer_is_made_again(
+    mongod: str, jobs: Jobs, mailbox: Mailbox
+) -> None:
+    """The one window for a second call; it has the same `webhook-id`."""
+    with sink() as broker, receiver() as hook, ThreadPoolExecutor() as threads:
+        env = smtp_settings(mongod, mailbox) | {"K_SINK": broker.url, "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+        job = made.converted(jobs)
+        jobs.update_one({"_id": job["_id"]}, {"$set": {"webhook": hook.url("http")}})
+        with running("notify", env) as first:
+            assert post(first, event_of(job), "/webhooks").status_code == 204
+            (due,) = broker.of(job["_id"])
+            hook.behave = says_nothing
+            lost = threads.submit(post, first, due, "/webhooks")
+            until(lambda: hook.calls)
+            os.killpg(first.process.pid, signal.SIGKILL)
+            assert isinstance(lost.exception(20), httpx.TransportError)
+        hook.behave = None
+        with running("notify", env) as second:
+            assert post(second, due, "/webhooks").status_code == 204
+            assert len(hook.calls) == 1, "the lease of the first one still runs"
+            jobs.database["deliveries"].update_one({}, {"$set": {"lease_until": datetime.now(UTC)}})
+            for _ in range(2):
+                assert post(second, due, "/webhooks").status_code == 204
+            assert post(second, due).status_code == 400, "it is no event for a mail"
+    assert len({call.headers["webhook-id"] for call in hook.calls}) == 1
+    assert len(hook.calls) == 2
+    assert mailbox.mails == []
+    for name in ("deliveries", "webhook_accounts"):
+        jobs.database[name].delete_many({})
 
 
 def test_mails_go_through_sendgrid_where_it_is_the_transport(mongod: str, jobs: Jobs, sendgrid: SendGrid) -> None:
