@@ -28,10 +28,11 @@ status: setup ## show services, replicas, queues and jobs
 logs: setup ## follow all logs
 	@$(python) -m local logs
 
-test: setup check ## check, then run all tests on real servers
+test: check ## check, then run all tests on real servers
+	@local/setup tests
 	.venv/bin/python -m pytest
 
-images: ## build the functions' images with buildah, podman or docker
+images: setup ## build the functions' images with buildah, podman or docker
 	@local/images
 
 test-images: setup ## build the images on this Debian (as root), and test them
@@ -44,6 +45,7 @@ check: setup ## lint, layout and types
 	.venv/bin/mypy src local tests bench
 	@# One after another: each function has its own module main.
 	for function in functions/*/; do .venv/bin/mypy $$function || exit 1; done
+	PATH="$$PWD/.venv/bin:$$PATH" npm --prefix web run --silent check
 
 bench: setup ## measure speed and memory, with nothing else running
 	@for name in upload platform cold_start convert; do PYTHONPATH=src:functions/convert .venv/bin/python -m bench.$$name || exit 1; done

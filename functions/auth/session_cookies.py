@@ -1,4 +1,4 @@
-"""The session of a browser: its two tokens as cookies that no script can read (ADR 0012)."""
+"""The session of a browser: its two tokens as cookies that no script can read (ADR 0019)."""
 
 import flask
 

@@ -42,7 +42,7 @@ def deliver(file: File, name: str, headers: Mapping[str, str], *, bucket: Bucket
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": _disposition(name),
     }
-    if _names(headers.get("if-none-match", ""), etag):
+    if names(headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=common)
     wanted = headers.get("range", "") if headers.get("if-range", etag) in (etag, common["Last-Modified"]) else ""
     try:
@@ -59,7 +59,7 @@ def deliver(file: File, name: str, headers: Mapping[str, str], *, bucket: Bucket
 def deliver_json(content: Any, key: str, headers: Mapping[str, str]) -> Response:
     """What never changes under its key, as JSON, or the word that the client has it already (RFC 8246)."""
     common = {"ETag": f'"{key}"', "Cache-Control": "private, max-age=604800, immutable"}
-    if _names(headers.get("if-none-match", ""), common["ETag"]):
+    if names(headers.get("if-none-match", ""), common["ETag"]):
         return Response(status_code=304, headers=common)
     return JSONResponse(content, headers=common)
 
@@ -92,7 +92,8 @@ def problem_response(error: AudioliftError, extra: Mapping[str, str] | None = No
     return Response(body, status, headers | dict(extra or {}))
 
 
-def _names(header: str, etag: str) -> bool:
+def names(header: str, etag: str) -> bool:
+    """Whether an If-None-Match header names the tag, as the weak comparison has it."""
     tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
     return "*" in tags or etag in tags
 

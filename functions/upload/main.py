@@ -21,6 +21,7 @@ import asking
 import choosing
 import dead_letters
 import delivering
+import pages
 import receiving
 import sweeping
 import tus
@@ -277,6 +278,11 @@ async def dead_letter(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def page(request: Request) -> Response:
+    """GET / and /assets/...: the web page."""
+    return pages.serve(request.url.path.removeprefix("/") or "index.html", request.headers)
+
+
 async def healthz(_: Request) -> Response:
     """GET /healthz: the process lives."""
     return JSONResponse({"status": "ok"})
@@ -315,6 +321,8 @@ APP = Starlette(
         Route("/download", answering(download), methods=["GET"]),
         Route("/sweep", answering(sweep), methods=["POST"]),
         Route("/dead-letters", answering(dead_letter), methods=["POST"]),
+        Route("/", answering(page), methods=["GET"]),
+        Route("/assets/{name}", answering(page), methods=["GET"]),
         Route("/healthz", answering(healthz), methods=["GET"]),
         Route("/readyz", answering(readyz), methods=["GET"]),
     ],

@@ -43,6 +43,12 @@ def test_another_site_changes_nothing(method: str, headers: dict[str, str]) -> N
         cookies.authorization(method, headers, COOKIE, public_url=HTTPS)
 
 
+@pytest.mark.parametrize(("method", "override"), [("GET", "delete"), ("POST", "PATCH"), ("DELETE", "GET")])
+def test_a_method_in_a_header_opens_no_way_around(method: str, override: str) -> None:
+    with pytest.raises(PermanentError, match="cross_site"):
+        cookies.authorization(method, {"x-http-method-override": override}, COOKIE, public_url=HTTPS)
+
+
 def test_a_header_needs_no_guard_and_goes_before_the_cookie() -> None:
     headers = {"authorization": "Bearer other", "sec-fetch-site": "cross-site"}
     assert cookies.authorization("POST", headers, COOKIE, public_url=HTTPS) == "Bearer other"

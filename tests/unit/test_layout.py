@@ -88,7 +88,7 @@ def test_the_core_imports_nothing_that_stands_above_it() -> None:
         assert above.isdisjoint(name.partition(".")[0] for name in imported(path)), path
 
 
-@pytest.mark.parametrize("name", ["errors", "events", "links", "options", "publish", "settings"])
+@pytest.mark.parametrize("name", ["cookies", "errors", "events", "links", "options", "publish", "settings"])
 def test_the_bottom_of_the_core_needs_nothing_but_the_standard_library(name: str) -> None:
     used = {module.partition(".")[0] for module in imported(ROOT / f"src/audiolift/{name}.py")}
     assert used <= sys.stdlib_module_names | {"audiolift"}

@@ -1,0 +1,137 @@
+/**
+ * Who is logged in. The tokens are cookies that no script can read; what is kept here says only whose they are and when
+ * to renew them, and is shared by all tabs.
+ */
+import { computed, effect, signal } from '@preact/signals'
+import { json, Problem, request } from './http'
+
+interface Session {
+  email: string
+  renewAt: number
+}
+interface Answer {
+  email: string
+  expires_in: number
+}
+
+const KEY = 'session'
+const RENEW_AFTER = 0.75
+
+/** The session, or null where nobody has logged in. */
+export const session = signal<Session | null>(stored())
+/** The session has ended by itself: what the person was doing waits until they have logged in again. */
+export const lost = signal(false)
+/** Whose things are shown. */
+export const email = computed(() => session.value?.email ?? '')
+
+/** Registers, without logging in. */
+export const register = (address: string, password: string) => request('/register', json({ email: address, password }))
+
+/** Begins a session. */
+export async function logIn(address: string, password: string): Promise<void> {
+  const credentials = new TextEncoder().encode(`${address}:${password}`)
+  const basic = btoa(String.fromCharCode(...credentials))
+  const answer = await request<Answer>('/session', { method: 'POST', headers: { Authorization: `Basic ${basic}` } })
+  // What waits belongs to whoever was here before.
+  if (session.value && session.value.email !== answer.email) location.reload()
+  keep(answer)
+}
+
+/** Ends the session in all tabs, and forgets what is on the page. */
+export async function logOut(): Promise<void> {
+  await request('/session', { method: 'DELETE' }).catch((error) => {
+    // Where it had ended by itself there is nothing left to end.
+    if (error.status !== 401) throw error
+  })
+  localStorage.removeItem(KEY)
+  location.reload()
+}
+
+/** A request as the person who is logged in; where the session has ended it waits for a new one. Throws a Problem. */
+export async function call<T>(path: string, init?: RequestInit): Promise<T> {
+  await fresh()
+  try {
+    return await request<T>(path, init)
+  } catch (error) {
+    if (!(error instanceof Problem) || error.status !== 401) throw error
+    await renew()
+    return request<T>(path, init)
+  }
+}
+
+/** Returns once there is a session that is good for a while. */
+export async function fresh(): Promise<void> {
+  if (!session.value || session.value.renewAt <= Date.now()) await renew()
+}
+
+/** Renews the session; where that cannot be done, returns after the next log-in. */
+export async function renew(): Promise<void> {
+  const known = session.value?.renewAt
+  const renewed = await alone(async () => {
+    // Another tab may have done it while this one waited for its turn.
+    const current = stored()
+    if (current && current.renewAt !== known && current.renewAt > Date.now()) {
+      session.value = current
+      return true
+    }
+    try {
+      keep(await request<Answer>('/session/refresh', { method: 'POST' }))
+      return true
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) return false
+      throw error
+    }
+  })
+  if (renewed) return
+  lost.value = true
+  await until(() => !lost.value)
+}
+
+function keep(answer: Answer): void {
+  const renewAt = Date.now() + answer.expires_in * 1000 * RENEW_AFTER
+  session.value = { email: answer.email, renewAt }
+  lost.value = false
+  localStorage.setItem(KEY, JSON.stringify(session.value))
+}
+
+function stored(): Session | null {
+  try {
+    return JSON.parse(localStorage.getItem(KEY) ?? 'null')
+  } catch {
+    return null
+  }
+}
+
+/** Only one tab at a time: two that renew at once look like a thief and its victim to the server. */
+function alone<T>(work: () => Promise<T>): Promise<T> {
+  // There are no locks on http:// off this machine; there the server's seconds of grace must do.
+  return navigator.locks ? navigator.locks.request('session', work) : work()
+}
+
+function until(condition: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = effect(() => {
+      if (!condition()) return
+      // Not at once: the first run comes before there is a stop.
+      queueMicrotask(() => {
+        stop()
+        resolve()
+      })
+    })
+  })
+}
+
+// Players and downloads send the cookie without asking, so it is kept good as long as the page is open.
+setInterval(() => {
+  if (session.value && !lost.value && session.value.renewAt <= Date.now()) renew().catch(() => {})
+}, 2_000)
+
+addEventListener('storage', ({ key }) => {
+  if (key !== KEY) return
+  const now = stored()
+  if (!now || (session.value && now.email !== session.value.email)) location.reload()
+  else {
+    session.value = now
+    lost.value = false
+  }
+})
