@@ -14,7 +14,7 @@ import passwords
 import session_cookies
 import sessions
 import signing
-from audiolift import tokens
+from audiolift import logs, metrics, tokens, tracing
 from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
 from audiolift.settings import load
 from auth_settings import AuthSettings
@@ -22,11 +22,20 @@ from database import Database
 
 MAX_BODY_BYTES = 16 * 1024
 
-log = logging.getLogger(__name__)
+logs.start()
+tracing.start("auth")
+log = logging.getLogger("auth")
 SETTINGS = load(AuthSettings)
 DATABASE = Database(SETTINGS.mysql_url, threads=SETTINGS.threads)
 JWKS = signing.public_jwks(SETTINGS.token_keys)
 KEYS = tokens.public_keys(JWKS)
+LOGINS = metrics.Counter(
+    "audiolift_logins_total",
+    "Logins by how they ended.",
+    label="outcome",
+    values=("admitted", "refused", "disabled", "limited", "failed"),
+)
+_LOGIN_OUTCOMES = {200: "admitted", 401: "refused", 403: "disabled", 429: "limited"}
 app = flask.Flask(__name__)
 # A wrong address is not found, rather than redirected to one that is right.
 app.url_map.merge_slashes = False
@@ -108,11 +117,23 @@ def healthz() -> flask.typing.ResponseReturnValue:
     return {"status": "live"}
 
 
+@app.get("/metrics")
+def scrape() -> flask.typing.ResponseReturnValue:
+    return metrics.answer(request.host)
+
+
 @app.get("/readyz")
 def readyz() -> flask.typing.ResponseReturnValue:
     with DATABASE.transaction() as cursor:
         cursor.execute("SELECT 1")
     return {"status": "ready"}
+
+
+@app.after_request
+def count_login(response: flask.Response) -> flask.Response:
+    if request.method == "POST" and request.path in ("/login", "/session"):
+        LOGINS.add(_LOGIN_OUTCOMES.get(response.status_code, "failed"))
+    return response
 
 
 @app.after_request

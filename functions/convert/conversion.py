@@ -20,7 +20,7 @@ import archive
 import contents
 import id3
 import video_reader
-from audiolift import covers, options, store
+from audiolift import covers, metrics, options, store, tracing
 from audiolift import jobs as job_store
 from audiolift.covers import Cover
 from audiolift.errors import PermanentError, TransientError
@@ -39,6 +39,24 @@ log = logging.getLogger("convert")
 _POLL_S = 0.25
 _REPORT_S = 0.9
 _NAME_BYTES = 255
+
+
+CONVERSIONS = metrics.Counter(
+    "audiolift_conversions_total",
+    "Conversions by how they ended: postponed ones come again, lost ones were deleted or taken over.",
+    label="outcome",
+    values=("converted", "failed", "postponed", "lost"),
+)
+SECONDS = metrics.Histogram(
+    "audiolift_conversion_seconds",
+    "How long a conversion took that made audio.",
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600),
+)
+REALTIME_FACTOR = metrics.Histogram(
+    "audiolift_conversion_realtime_factor",
+    "Seconds of audio that a conversion made in a second.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+)
 
 
 class _JobLostError(Exception):
@@ -62,6 +80,7 @@ def convert(
     try:
         useless = _end(job, deadline, jobs=jobs, videos=videos, mp3s=mp3s, settings=settings)
     except Exception:
+        CONVERSIONS.add("postponed")
         # Otherwise the next delivery would wait for the lease.
         with contextlib.suppress(PyMongoError):
             job_store.release(jobs, job)
@@ -90,20 +109,29 @@ def _end(
     job: Job, deadline: float, *, jobs: Jobs, videos: Bucket, mp3s: Bucket, settings: ConvertSettings
 ) -> Iterable[int]:
     """Converts, and ends the job one way or the other. Returns the attempts whose files nobody needs."""
-    job_id, attempt = job["_id"], job["attempt"]
+    job_id, attempt, began = job["_id"], job["attempt"], time.monotonic()
     try:
         audio, sound = _produce(job, deadline, jobs=jobs, videos=videos, mp3s=mp3s, settings=settings)
         if job_store.complete(jobs, job, audio=audio, duration_s=sound.duration_s, loudness=sound.loudness):
             log.info("job %s: converted, %.3f s", job_id, sound.duration_s)
+            _count(sound.duration_s, time.monotonic() - began)
             return range(1, attempt)
     except PermanentError as error:
         if job_store.fail(jobs, job_id, error, source="convert", held=job):
             log.info("job %s: %s", job_id, error)
+            CONVERSIONS.add("failed")
             return range(1, attempt + 1)
     except _JobLostError:
         pass
     log.info("job %s: deleted or taken over", job_id)
+    CONVERSIONS.add("lost")
     return (attempt,)
+
+
+def _count(sound_s: float, took_s: float) -> None:
+    CONVERSIONS.add("converted")
+    SECONDS.observe(took_s)
+    REALTIME_FACTOR.observe(sound_s / took_s)
 
 
 def _produce(
@@ -148,6 +176,7 @@ def _reporter(jobs: Jobs, job: Job, lease_s: float) -> Report:
     return report
 
 
+@tracing.span("store")
 def _store(sound: Sound, job: Job, wanted: Options, mp3s: Bucket, report: Report) -> File:
     split = wanted.chapters == "split"
     writer = store.Writer(

@@ -1,13 +1,12 @@
 """convert: opens videos. Consumes `video.uploaded`, `video.held` and `audio.converted`; one event at a time."""
 
 import functools
-import logging
 
 import functions_framework
 from flask import Request
 from flask.typing import ResponseReturnValue
 
-from audiolift import consumer, jobs, store
+from audiolift import consumer, jobs, logs, store, tracing
 from audiolift.events import AudioConverted, VideoHeld, VideoUploaded
 from audiolift.publish import publisher
 from audiolift.settings import load
@@ -16,7 +15,8 @@ from convert_settings import ConvertSettings
 from drawing import draw
 from probing import probe
 
-logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+logs.start()
+tracing.start("convert")
 
 _Consumed = VideoUploaded | VideoHeld | AudioConverted
 _KINDS: tuple[type[_Consumed], ...] = (VideoUploaded, VideoHeld, AudioConverted)

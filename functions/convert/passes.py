@@ -13,7 +13,7 @@ import ffmpeg
 import loudness
 import metadata
 import recipe
-from audiolift import covers
+from audiolift import covers, tracing
 from audiolift.covers import Cover
 from audiolift.errors import PermanentError, TransientError
 from audiolift.options import Options
@@ -42,6 +42,7 @@ class Passes:
     report: Report
     max_duration_s: int
 
+    @tracing.span("probe")
     def look(self) -> tuple[Media, Metadata]:
         """What the video has in it, and what it says about itself."""
         marker = f"|{secrets.token_hex(8)}|"
@@ -67,11 +68,13 @@ class Passes:
             except PermanentError:
                 return None
 
+    @tracing.span("listen")
     def listen(self, media: Media, track: Track, options: Options, expected_s: float | None) -> Outcome:
         """Decodes what will be encoded."""
         arguments = recipe.listen(self.reader.url, media=media, track=track, options=options)
         return self._run(arguments, tick=self._progress(expected_s, 0.0, _LISTENING))
 
+    @tracing.span("encode")
     def encode(
         self, files: Sequence[BinaryIO], media: Media, track: Track, options: Options,
         *, shape: Shape, expected_s: float | None,
@@ -93,6 +96,7 @@ class Passes:
             raise PermanentError("audio_damaged", cause=outcome.log[-1000:])
         return outcome
 
+    @tracing.span("measure")
     def level(self, files: Sequence[BinaryIO]) -> loudness.Level:
         """How loud MP3s are, one after another."""
         for file in files:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from email.message import EmailMessage
 
 from audiolift import jobs as job_store
+from audiolift import metrics, tracing
 from audiolift.errors import PermanentError
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,13 @@ Send = Callable[[EmailMessage], None]
 #: Seconds that a worker has for its mail before another one may send it. A transport takes less, short of a server that
 #: answers each command in the last of its TIMEOUT_S seconds.
 LEASE_S = 120.0
+
+MAILS = metrics.Counter(
+    "audiolift_mails_total",
+    "Mails by what became of them this time.",
+    label="outcome",
+    values=("sent", "refused", "postponed"),
+)
 
 
 def mail_owner(
@@ -30,13 +38,17 @@ def mail_owner(
     if job is None:
         return
     try:
-        send(compose(job))
+        with tracing.span("mail", kind="client"):
+            send(compose(job))
     except PermanentError as error:
         log.warning("the mail of job %s was refused for good: %s", job_id, error)
         job_store.mail_refused(jobs, job_id, error)
+        MAILS.add("refused")
     except Exception:
         job_store.release_mail(jobs, job)
+        MAILS.add("postponed")
         raise
     else:
         job_store.mail_sent(jobs, job_id)
+        MAILS.add("sent")
         log.info("the owner of job %s was told that it is %s", job_id, job["state"])

@@ -5,7 +5,6 @@ calls no webhook again. At `/webhooks` comes `webhook.due`, too: one attempt at 
 """
 
 import functools
-import logging
 
 import functions_framework
 from flask import Request
@@ -14,14 +13,15 @@ from flask.typing import ResponseReturnValue
 import mails
 import posting
 import webhook_calls
-from audiolift import consumer, deliveries, jobs, store, webhooks
+from audiolift import consumer, deliveries, jobs, logs, store, tracing, webhooks
 from audiolift.events import AudioConverted, ConversionFailed, WebhookDue
 from audiolift.publish import publisher
 from audiolift.settings import load
 from mail_owner import Send, mail_owner
 from notify_settings import NotifySettings, SendGridSettings, SmtpSettings
 
-logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+logs.start()
+tracing.start("notify")
 
 _ENDED: tuple[type[AudioConverted | ConversionFailed], ...] = (AudioConverted, ConversionFailed)
 _FOR_WEBHOOKS: tuple[type[AudioConverted | ConversionFailed | WebhookDue], ...] = (*_ENDED, WebhookDue)

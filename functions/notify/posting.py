@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult
 
-from audiolift import addresses
+from audiolift import addresses, tracing
 from audiolift.addresses import AddressError, Lookup, Networks, Place
 
 #: For finding one of the host's addresses that takes the connection, in seconds.
@@ -37,6 +37,7 @@ class Answer:
     retry_after_s: int = 0
 
 
+@tracing.span("webhook", kind="client")
 def post(
     text: str, body: bytes, headers: Mapping[str, str], *, allowed: Networks, lookup: Lookup = socket.getaddrinfo
 ) -> Answer:

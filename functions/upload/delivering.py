@@ -9,6 +9,7 @@ from urllib.parse import quote
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+import figures
 from audiolift import store
 from audiolift.errors import AudioliftError, PermanentError, problem
 from audiolift.jobs import Job
@@ -52,7 +53,7 @@ def deliver(file: File, name: str, headers: Mapping[str, str], *, bucket: Bucket
     start, end = part or (0, file.size)
     common |= {"Content-Length": str(end - start), "Content-Type": file.content_type}
     common |= {"Content-Range": f"bytes {start}-{end - 1}/{file.size}"} if part else {}
-    body = iterate_in_threadpool(store.read(bucket, file.id, start, end))
+    body = iterate_in_threadpool(figures.delivered(store.read(bucket, file.id, start, end)))
     return StreamingResponse(body, status_code=206 if part else 200, headers=common)
 
 

@@ -21,12 +21,13 @@ import asking
 import choosing
 import dead_letters
 import delivering
+import figures
 import pages
 import receiving
 import sweeping
 import tus
 import webhook_desk
-from audiolift import cookies, covers, links, settings, store
+from audiolift import cookies, covers, links, logs, metrics, settings, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift import webhooks as webhook_store
@@ -39,7 +40,8 @@ from tus_state import Terms
 from upload_settings import UploadSettings
 from watching import Watcher
 
-logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+logs.start()
+tracing.start("upload")
 log = logging.getLogger("upload")
 
 SETTINGS = settings.load(UploadSettings)
@@ -91,8 +93,10 @@ def answering(endpoint: Endpoint) -> Endpoint:
 
     @functools.wraps(endpoint)
     async def answer(request: Request) -> Response:
+        logs.about(request.path_params.get("job") or request.path_params.get("upload"))
+        tracing.follow(tracing.given(request.headers))
         try:
-            return await endpoint(request)
+            return await _traced(endpoint, request)
         except AudioliftError as error:
             level = logging.WARNING if error.status >= 500 else logging.INFO
             log.log(level, "%s %s: %s", request.method, request.url.path, error)
@@ -116,9 +120,9 @@ async def take_video(request: Request) -> Response:
             query=request.query_params,
             declared_size=_declared_size(request),
             idempotency_key=_idempotency_key(request),
-            traceparent=_traceparent(request),
+            traceparent=tracing.here(),
         ),
-        request.stream(),
+        figures.received(request.stream()),
         jobs=(await _stores()).jobs,
         videos=(await _stores()).videos,
         max_bytes=SETTINGS.max_video_bytes,
@@ -140,7 +144,7 @@ async def _resumable(request: Request) -> Response:
     asked = tus.method(request)
     if asked == "OPTIONS":
         return tus.describe(SETTINGS.max_video_bytes)
-    call = tus.Call(request, await _owner(request), _declared_size(request), _traceparent(request))
+    call = tus.Call(request, await _owner(request), _declared_size(request), tracing.here())
     return await tus.serve(asked, call, await run_in_threadpool(desk))
 
 
@@ -274,6 +278,7 @@ async def dead_letter(request: Request) -> Response:
         jobs=found.jobs,
         dead_letters=found.videos["dead_letters"],
     )
+    logs.about(event.get_attributes().get("subject"))
     log.warning("dead letter: %s", json.dumps(dict(event.get_attributes()), default=str))
     return Response(status_code=204)
 
@@ -292,6 +297,12 @@ async def readyz(_: Request) -> Response:
     """GET /readyz: the stores are within reach."""
     await run_in_threadpool((await _stores()).videos.command, "ping")
     return JSONResponse({"status": "ok"})
+
+
+async def scrape(request: Request) -> Response:
+    """GET /metrics: for Prometheus."""
+    refresh = functools.partial(figures.measure, await _stores())
+    return Response(*await run_in_threadpool(metrics.answer, request.headers.get("host", ""), refresh=refresh))
 
 
 async def http_error(_: Request, error: Exception) -> Response:
@@ -325,6 +336,7 @@ APP = Starlette(
         Route("/assets/{name}", answering(page), methods=["GET"]),
         Route("/healthz", answering(healthz), methods=["GET"]),
         Route("/readyz", answering(readyz), methods=["GET"]),
+        Route("/metrics", answering(scrape), methods=["GET"]),
     ],
     exception_handlers={HTTPException: http_error},
 )
@@ -334,6 +346,17 @@ APP = Starlette(
 async def upload(_: Request) -> Starlette:
     """Hands every request to the routes above: the framework calls what it is given back."""
     return APP
+
+
+async def _traced(endpoint: Endpoint, request: Request) -> Response:
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return await endpoint(request)
+    route: Route = request.scope["route"]
+    about = {"http.request.method": request.method, "http.route": route.path}
+    with tracing.span(f"{request.method} {route.path}", about, kind="server") as span:
+        response = await endpoint(request)
+        span.set_attribute("http.response.status_code", response.status_code)
+        return response
 
 
 async def _stores() -> sweeping.Stores:
@@ -389,9 +412,3 @@ def _idempotency_key(request: Request) -> str | None:
     if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
         raise PermanentError("idempotency_key_invalid")
     return key
-
-
-def _traceparent(request: Request) -> str | None:
-    # W3C Trace Context, section 3.2; a header that does not fit is passed over, as it says.
-    given = request.headers.get("traceparent", "")
-    return given if re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", given) else None

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 import wishes
-from audiolift import covers, options, store
+from audiolift import covers, logs, options, store
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
@@ -109,6 +109,7 @@ async def receive(
     if not _is_form(request) and not request.query.get("filename"):
         raise PermanentError("name_invalid")
     job_id = job_store.new_id()
+    logs.about(job_id)
     known = await _announce(request, job_id, jobs=jobs, videos=videos, retention_s=retention_s)
     if known:
         return known, False

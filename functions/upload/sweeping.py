@@ -13,7 +13,7 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from audiolift import covers, store
+from audiolift import covers, logs, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError, TransientError
@@ -112,8 +112,10 @@ def _each(
     done, errors = 0, list[Exception]()
     try:
         for job in list(kept.find(query).sort(oldest).limit(BATCH)):
+            logs.about(str(job["_id"]))
             try:
-                act(job)
+                with tracing.span("sweep", {"audiolift.job.id": str(job["_id"])}, parent=job.get("traceparent")):
+                    act(job)
                 done += 1
             except (TransientError, PyMongoError) as error:
                 log.warning("%s could not be swept: %s", job["_id"], error)

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+import figures
 import sweeping
 import tus_headers
 import tus_state
@@ -190,7 +191,7 @@ async def _append(call: Call, desk: Desk, job: Job, *, length: int | None) -> Jo
         claimed = tus_state.claim(jobs, job, length=length, terms=terms)
         return Appending(claimed, jobs=jobs, videos=videos, hashes=desk.hashes, terms=terms, checksum=checksum)
 
-    job = await append(begin, call.request.stream(), room=room, beyond=beyond)
+    job = await append(begin, figures.received(call.request.stream()), room=room, beyond=beyond)
     if not tus_state.is_open(job):
         await run_in_threadpool(desk.send, job["_id"])
     return job

@@ -13,7 +13,7 @@ from flask import Request
 from flask.typing import ResponseReturnValue
 from pymongo.errors import PyMongoError
 
-from audiolift import events
+from audiolift import events, logs, metrics, tracing
 from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def answer(
     ready: Callable[[], object],
     path: str = "/",
 ) -> ResponseReturnValue:
-    """Answers any request to a consumer: events at one path, and the probes /healthz and /readyz.
+    """Answers any request to a consumer: events at one path, the probes /healthz and /readyz, and /metrics.
 
     Args:
         request: As functions-framework gives it.
@@ -38,6 +38,8 @@ def answer(
         ready: Raises where the stores are out of reach.
         path: Where the events come.
     """
+    logs.about(request.headers.get("ce-subject"))
+    tracing.follow(tracing.given(request.headers))
     try:
         return _answer(request, handle, kinds, ready, path)
     except AudioliftError as error:
@@ -58,13 +60,17 @@ def _answer(
 ) -> ResponseReturnValue:
     match request.method, request.path:
         case "POST", asked if asked == path:
-            handle(_decode(request, kinds))
+            event = _decode(request, kinds)
+            with tracing.span(f"process {event.type}", kind="consumer"):
+                handle(event)
             return "", 204
         case "GET", "/healthz":
             return "", 200
         case "GET", "/readyz":
             ready()
             return "", 200
+        case "GET", "/metrics":
+            return metrics.answer(request.headers.get("host", ""))
         case _, asked if asked in (path, "/healthz", "/readyz"):
             raise PermanentError("method_not_allowed")
     raise PermanentError("not_found")

@@ -27,7 +27,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from audiolift import events
+from audiolift import events, tracing
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.publish import Publish
 from audiolift.store import DURABLE, File
@@ -369,7 +369,7 @@ def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str
     Args:
         count: The field of the job that counts how often this was done.
     """
-    envelope = events.encode(event, source=source, traceparent=job.get("traceparent"))
+    envelope = events.encode(event, source=source, traceparent=tracing.within(job.get("traceparent")))
     jobs.update_one(
         {"_id": job["_id"], "version": job["version"], "outbox.id": {"$ne": envelope["id"]}},
         {"$push": {"outbox": envelope}, "$inc": {count: 1, "version": 1}, "$set": {"updated_at": _now()}},
@@ -386,7 +386,7 @@ def _move(
     jobs: Jobs, job_id: str, guard: dict[str, Any], event: events.Event, source: str, **change: Any
 ) -> Job | None:
     job = jobs.find_one({"_id": job_id}, {"traceparent": 1})
-    envelope = events.encode(event, source=source, traceparent=job.get("traceparent") if job else None)
+    envelope = events.encode(event, source=source, traceparent=tracing.within(job.get("traceparent") if job else None))
     return jobs.find_one_and_update(
         {"_id": job_id} | guard,
         {

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from audiolift import tracing
 from audiolift.errors import TransientError
 
 #: Sends one encoded event and returns once the broker has it for good; raises `TransientError` otherwise.
@@ -19,6 +20,12 @@ def publisher(sink: str, *, timeout_s: float = 10.0) -> Publish:
     opener = urllib.request.build_opener(_NoRedirect)
 
     def publish(event: Mapping[str, Any]) -> None:
+        about = {"audiolift.job.id": str(event["subject"]), "messaging.message.id": str(event["id"])}
+        with tracing.span(f"publish {event['type']}", about, kind="producer", parent=event.get("traceparent")):
+            here = tracing.here()
+            send(event if here is None else {**event, "traceparent": here})
+
+    def send(event: Mapping[str, Any]) -> None:
         headers = {f"ce-{name}": str(value) for name, value in event.items() if name not in ("data", "datacontenttype")}
         headers["Content-Type"] = str(event["datacontenttype"])
         # The RabbitMQ Broker passes on the HTTP header of W3C Trace Context only, not the extension.
