@@ -79,6 +79,8 @@ class Gateway:
                     _reset(client)
             finally:
                 method, path, _ = request.head.start
+                # Without its query, which may be the signature of a link.
+                path = path.partition("?")[0]
                 took = asyncio.get_running_loop().time() - began
                 # 499 is the usual number for a client that did not wait.
                 _LOG.info("%s: %s %s %s %.3f s", target.service, method, path, exchange.status or 499, took)

@@ -11,7 +11,16 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
-def write_site(path: Path, *, namespace: str, mysql_url: str, mongodb_uri: str, smtp_url: str, public_url: str) -> None:
+def write_site(
+    path: Path,
+    *,
+    namespace: str,
+    mysql_url: str,
+    mongodb_uri: str,
+    smtp_url: str,
+    public_url: str,
+    otlp_endpoint: str = "",
+) -> None:
     """Writes the Secrets and the ConfigMap, readable by their owner only.
 
     Random secrets are made the first time and kept from then on; the addresses are those given.
@@ -31,6 +40,7 @@ def write_site(path: Path, *, namespace: str, mysql_url: str, mongodb_uri: str, 
                 "mail-transport": "smtp",
                 # Receivers on this machine, also without TLS, for who tries webhooks out.
                 "webhook-allowed-networks": "127.0.0.0/8",
+                "otlp-endpoint": otlp_endpoint,
             },
         },
     ]

@@ -148,6 +148,7 @@ def _write_site(root: Path, home: Path, addresses: Addresses) -> None:
         mongodb_uri=addresses.mongodb_uri,
         smtp_url=addresses.smtp_url,
         public_url=addresses.public_url,
+        otlp_endpoint=os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from audiolift.errors import CODES
+from audiolift.tracing import TracingSettings
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("auth", "upload", "convert", "notify")
@@ -41,7 +42,8 @@ def imported(path: Path) -> Iterator[str]:
 def settings_classes(function: str) -> list[type[Any]]:
     module = importlib.import_module(f"{function}_settings")
     classes = [value for value in vars(module).values() if isinstance(value, type) and dataclasses.is_dataclass(value)]
-    return [kind for kind in classes if any("doc" in field.metadata for field in dataclasses.fields(kind))]
+    own = [kind for kind in classes if any("doc" in field.metadata for field in dataclasses.fields(kind))]
+    return [*own, TracingSettings]
 
 
 def environment(function: str) -> set[str]:

@@ -21,6 +21,7 @@ def _written(path: Path, port: int) -> Manifests:
         mongodb_uri=f"mongodb://127.0.0.1:{port}",
         smtp_url=f"smtp://127.0.0.1:{port}",
         public_url=f"http://localhost:{port}",
+        otlp_endpoint=f"http://localhost:{port + 1}",
     )
     return load([space, path])
 
@@ -44,6 +45,7 @@ def test_secrets_stay_and_addresses_change(tmp_path: Path) -> None:
     assert _value(second, "audiolift-mongodb", "uri") == "mongodb://127.0.0.1:2"
     config = second.get(ConfigMap, "audiolift-site")
     assert config and config.data["public-url"] == "http://localhost:2"
+    assert config.data["otlp-endpoint"] == "http://localhost:3"
 
 
 def test_two_machines_share_no_secret(tmp_path: Path) -> None:
