@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs test check bench format lock images test-images
+.PHONY: help setup demo up down run status logs test check bench format lock images test-images conformance
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ check: setup ## lint, layout and types
 	@# One after another: each function has its own module main.
 	for function in functions/*/; do .venv/bin/mypy $$function || exit 1; done
 	PATH="$$PWD/.venv/bin:$$PATH" npm --prefix web run --silent check
+
+conformance: setup ## run the eventing scenarios on local, and on Knative's own programs where they can be had
+	@tests/conformance/run
 
 bench: setup ## measure speed and memory, with nothing else running
 	@for name in upload platform cold_start convert; do PYTHONPATH=src:functions/convert .venv/bin/python -m bench.$$name || exit 1; done
