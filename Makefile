@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs test check bench format lock images test-images conformance
+.PHONY: help setup demo up down run status logs traces test check bench format lock images test-images conformance
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ status: setup ## show services, replicas, queues and jobs
 
 logs: setup ## follow all logs
 	@$(python) -m local logs
+
+traces: setup ## receive spans and show each job's trace as a tree (docs/operations.md)
+	@$(python) -m local traces
 
 test: check ## check, then run all tests on real servers
 	@local/setup tests
