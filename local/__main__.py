@@ -11,6 +11,7 @@ _COMMANDS = {
     "run": foreground.run,
     "status": commands.show_status,
     "logs": commands.show_logs,
+    "traces": commands.show_traces,
     "demo": demo.demo,
 }
 

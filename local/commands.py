@@ -138,6 +138,19 @@ def show_logs() -> int:
     return 0
 
 
+def show_traces() -> int:
+    """Receive spans and show each trace as a tree, until Ctrl-C."""
+    from local import traces  # noqa: PLC0415  # protobuf is slow to import
+
+    try:
+        traces.show()
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        print(f"Spans cannot be received on port {traces.PORT}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
 def print_addresses(addresses: Addresses) -> None:
     """Tells a person where to go."""
     print(f"  API    {addresses.public_url}")

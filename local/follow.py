@@ -1,6 +1,7 @@
 """Shows logs as they grow, each line with the name of its log."""
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -20,9 +21,21 @@ def follow(directory: Path) -> None:
     while True:
         for path in sorted(directory.glob("*.log")):
             for line in _lines(path, places):
-                print(f"{path.stem:>20} | {line}")
+                print(f"{path.stem:>20} | {readable(line)}")
         sys.stdout.flush()
         time.sleep(_LOOK_S)
+
+
+def readable(line: str) -> str:
+    """A function's line of JSON as a person likes to read it; any other line as it is."""
+    try:
+        record = json.loads(line)
+        time_of_day = record["time"][11:23]
+        text = f"{time_of_day} {record['severity']:7} {record['logger']}: {record['message']}"
+    except (ValueError, TypeError, KeyError):
+        return line
+    about = [f"{name.removesuffix('_id')} {record[name]}" for name in ("job_id", "trace_id") if name in record]
+    return "\n".join([f"{text}  ({', '.join(about)})" if about else text, *record.get("exception", "").splitlines()])
 
 
 def _lines(path: Path, places: dict[Path, int]) -> Iterator[str]:
