@@ -136,18 +136,24 @@ export class Sending {
     if (this.phase.value !== 'sending') return
     const answer = 'originalResponse' in error ? error.originalResponse : null
     const status = answer?.getStatus() ?? 0
-    if (status === 401) return renew().then(() => this.again())
+    if (status === 401) {
+      return renew().then(
+        () => this.again(),
+        () => this.wait(UNREACHABLE),
+      )
+    }
     if (status === 404 || status === 410) return this.anew()
-    if (status === 0 || status === 409 || status === 423 || status >= 500) return this.wait()
+    const reason = status === 0 ? UNREACHABLE : sentence(problemOf(status, answer?.getBody() ?? ''))
+    if (status === 0 || status === 409 || status === 423 || status >= 500) return this.wait(reason)
     this.phase.value = 'failed'
-    this.error.value = sentence(problemOf(status, answer?.getBody() ?? ''))
+    this.error.value = reason
     announce(`${this.file.name} could not be sent. ${this.error.value}`)
     pump()
   }
 
-  private wait(): void {
+  private wait(reason: string): void {
     this.phase.value = 'reconnecting'
-    this.error.value = UNREACHABLE
+    this.error.value = reason
     const over = new AbortController()
     const again = () => {
       over.abort()

@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,9 +53,9 @@ def tus_js() -> Path:
         directory.mkdir(parents=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(TUS_JS / name, directory)
-        environment = os.environ | {"PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
-        install = [NODE, NODE.with_name("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run(list(map(str, install)), cwd=directory, env=environment, check=True, capture_output=True)
+        # The npm beside it is a link that pip does not keep.
+        install = [Path(sys.executable).with_name("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        subprocess.run(list(map(str, install)), cwd=directory, check=True, capture_output=True)
         (directory / "complete").touch()
     shutil.copy(TUS_JS / "upload.mjs", directory)
     return directory / "upload.mjs"
