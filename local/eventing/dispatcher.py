@@ -1,8 +1,8 @@
 """A Trigger's dispatcher: takes events from its queue to the subscriber, and those that fail to the dead letter sink.
 
 Where it is kinder than eventing-rabbitmq: a dead letter is stored before its event is acked, so that no kill in between
-loses it; and at SIGTERM the POSTs under way have some seconds left, after which their events go back to the queue,
-where the original makes them dead letters. Where it is stricter: it follows no redirect, though Go's HTTP client would.
+loses it; and at SIGTERM the POSTs under way have some seconds left, after which their events go back to the queue; the
+original breaks them off. Where it is stricter: it follows no redirect, though Go's HTTP client would.
 """
 
 import asyncio

@@ -33,13 +33,6 @@ class Dispatcher:
         for process in self.processes:
             process.popen.wait()
 
-    def ends(self) -> None:
-        """SIGTERM, and waits."""
-        for process in self.processes:
-            process.popen.terminate()
-        for process in self.processes:
-            process.popen.wait(30)
-
 
 @dataclass(frozen=True)
 class Broker:
