@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NoReturn
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -135,7 +136,7 @@ def _texts(attributes: Sequence[KeyValue]) -> dict[str, str]:
     return {one.key: str(getattr(one.value, one.value.WhichOneof("value") or "string_value")) for one in attributes}
 
 
-def show() -> None:
+def show() -> NoReturn:
     """Prints each trace once it seems complete, and again when more of it comes; does not return.
 
     Raises:

@@ -13,6 +13,7 @@ import pytest
 from local import media, servers
 from local.ports import free_port
 from local.processes import Process, Program, lock, start, sweep
+from local.traces import Received, receiver
 from tests.outages import RabbitMQ, running_rabbitmq
 from tests.platform_process import Platform
 from tests.videos import Videos
@@ -98,9 +99,16 @@ def smtp(home: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.fixture(scope="session")
-def platform(home: Path) -> Iterator[Platform]:
+def traces() -> Iterator[Received]:
+    """Where the platform's functions send their spans."""
+    with receiver() as received:
+        yield received
+
+
+@pytest.fixture(scope="session")
+def platform(home: Path, traces: Received) -> Iterator[Platform]:
     """The whole platform, with its own servers and ports beside those of `make up`."""
-    up = Platform(home / "platform")
+    up = Platform(home / "platform", otlp_endpoint=traces.url)
     up.command("up")
     try:
         yield up

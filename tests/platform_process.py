@@ -24,10 +24,12 @@ class Platform:
     Attributes:
         home: That directory.
         root: The clone that it runs.
+        otlp_endpoint: Where its functions send spans, if anywhere.
     """
 
     home: Path
     root: Path = ROOT
+    otlp_endpoint: str = ""
 
     @property
     def url(self) -> str:
@@ -37,7 +39,8 @@ class Platform:
     @property
     def environment(self) -> dict[str, str]:
         """What its commands are called with."""
-        return {**os.environ, "AUDIOLIFT_STATE": str(self.home), "PYTHONPATH": str(self.root / "src")}
+        own = {"AUDIOLIFT_STATE": str(self.home), "PYTHONPATH": str(self.root / "src")}
+        return {**os.environ, **own, "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint}
 
     def command(self, name: str) -> str:
         """What `python -m local NAME` prints.

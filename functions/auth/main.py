@@ -24,6 +24,8 @@ MAX_BODY_BYTES = 16 * 1024
 
 logs.start()
 tracing.start("auth")
+# It tells of each connection that it makes.
+logging.getLogger("mysql.connector").setLevel(logging.WARNING)
 log = logging.getLogger("auth")
 SETTINGS = load(AuthSettings)
 DATABASE = Database(SETTINGS.mysql_url, threads=SETTINGS.threads)

@@ -104,6 +104,7 @@ class Passes:
         arguments = recipe.levels([file.fileno() for file in files])
         return loudness.parse(self._run(arguments, tick=self._still(_ENCODED), files=files).log)
 
+    @tracing.span("draw")
     def peaks(self, samples: int) -> str:
         """The lowest and the highest sample of every so many, as ffmpeg writes them.
 

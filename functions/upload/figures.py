@@ -23,6 +23,8 @@ OUTBOX_AGE = metrics.Gauge(
 )
 DEAD_LETTERS = metrics.Gauge("audiolift_dead_letters", "Events that the broker gave up, as long as they are kept.")
 
+#: Sorted, so that the index of states is counted and no job is read.
+BY_STATE: list[dict[str, Any]] = [{"$sort": {"state": 1}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}]
 #: How old these may be, so that many scrapers ask MongoDB no more than one.
 FRESH_S = 5.0
 _measuring = threading.Lock()
@@ -60,9 +62,7 @@ def measure(stores: Stores) -> None:
 
 def by_state(jobs: Jobs) -> dict[str, int]:
     """How many jobs there are in each state."""
-    # Sorted, so that the index of states is counted and no job is read.
-    steps: list[dict[str, Any]] = [{"$sort": {"state": 1}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}]
-    return {group["_id"]: group["count"] for group in jobs.aggregate(steps)}
+    return {group["_id"]: group["count"] for group in jobs.aggregate(BY_STATE)}
 
 
 def _age_s(jobs: Jobs, query: dict[str, Any]) -> float:

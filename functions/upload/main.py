@@ -301,8 +301,8 @@ async def readyz(_: Request) -> Response:
 
 async def scrape(request: Request) -> Response:
     """GET /metrics: for Prometheus."""
-    refresh = functools.partial(figures.measure, await _stores())
-    return Response(*await run_in_threadpool(metrics.answer, request.headers.get("host", ""), refresh=refresh))
+    host = request.headers.get("host", "")
+    return Response(*await run_in_threadpool(metrics.answer, host, refresh=lambda: figures.measure(stores())))
 
 
 async def http_error(_: Request, error: Exception) -> Response:

@@ -46,6 +46,8 @@ class _Figure:
         if _registry is None:
             _registry = prometheus_client.CollectorRegistry()
             prometheus_client.ProcessCollector(registry=_registry)
+            # A second line for each figure, that only OpenMetrics knows what to do with.
+            prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         kind = getattr(prometheus_client, type(self).__name__)
         made = kind(self._name, self._about, [self._label] if self._label else [], registry=_registry, **self._more)
         for value in self._values:

@@ -8,8 +8,6 @@ OpenTelemetry is imported only then: it would be half of a cold start.
 import contextlib
 import os
 import re
-import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -78,9 +76,6 @@ def start(function: str) -> None:
     provider = TracerProvider(resource=Resource.create(about))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     _tracer = provider.get_tracer("audiolift")
-    # uvicorn ends well and then sends itself the SIGTERM that it got; by default the interpreter would end at once.
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 
 @contextlib.contextmanager

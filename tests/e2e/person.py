@@ -19,10 +19,10 @@ class Person:
     def __init__(self, url: str) -> None:
         self.email = f"{uuid.uuid4().hex[:12]}@example.com"
         self.http = httpx.Client(base_url=url, timeout=60)
-        password = uuid.uuid4().hex
-        registered = self.http.post("/register", json={"email": self.email, "password": password})
+        self.password = uuid.uuid4().hex
+        registered = self.http.post("/register", json={"email": self.email, "password": self.password})
         assert registered.status_code == 201, registered.text
-        login = self.http.post("/login", auth=(self.email, password))
+        login = self.http.post("/login", auth=(self.email, self.password))
         assert login.status_code == 200, login.text
         self.http.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
 
