@@ -73,7 +73,7 @@ def watcher() -> Watcher:
 
 @functools.cache
 def desk() -> tus.Desk:
-    """Where resumable uploads are served; once per process, with the hashes of those on their way."""
+    """Where resumable uploads are served; once per process."""
     terms = Terms(SETTINGS.max_video_bytes, SETTINGS.resumable_s, SETTINGS.retention_s)
     return tus.Desk(stores(), terms, send=_send_outbox)
 

@@ -6,7 +6,7 @@ termination. The upload's id is that of the job that it becomes.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -24,7 +24,6 @@ from audiolift.errors import PermanentError
 from audiolift.jobs import Job
 from audiolift.tokens import Owner
 from tus_body import Appending, append
-from tus_hashes import Hashes
 from tus_state import RECORD_S, Plan, Terms
 
 VERSION = "1.0.0"
@@ -44,7 +43,6 @@ class Desk:
     stores: sweeping.Stores
     terms: Terms
     send: Callable[[str], None]
-    hashes: Hashes = field(default_factory=Hashes)
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,7 @@ async def _append(call: Call, desk: Desk, job: Job, *, length: int | None) -> Jo
 
     def begin() -> Appending:
         claimed = tus_state.claim(jobs, job, length=length, terms=terms)
-        return Appending(claimed, jobs=jobs, videos=videos, hashes=desk.hashes, terms=terms, checksum=checksum)
+        return Appending(claimed, jobs=jobs, videos=videos, terms=terms, checksum=checksum)
 
     job = await append(begin, figures.received(call.request.stream()), room=room, beyond=beyond)
     if not tus_state.is_open(job):

@@ -14,7 +14,6 @@ from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.store import BATCH, Bucket
 from tus_chunks import ResumingWriter
-from tus_hashes import Hashes
 from tus_headers import Checksum
 from tus_state import RECORD_S, Terms
 
@@ -71,13 +70,10 @@ class Intake:
 class Appending:
     """One writer's work on an upload; each method is called in a thread, one after the other."""
 
-    def __init__(
-        self, job: Job, *, jobs: Jobs, videos: Bucket, hashes: Hashes, terms: Terms, checksum: Checksum | None
-    ) -> None:
+    def __init__(self, job: Job, *, jobs: Jobs, videos: Bucket, terms: Terms, checksum: Checksum | None) -> None:
         tus = job["tus"]
         self._job = job
         self._jobs = jobs
-        self._hashes = hashes
         self._terms = terms
         self._checksum = checksum
         self._recorded_at = time.monotonic()
@@ -86,7 +82,7 @@ class Appending:
             job["_id"],
             offset=tus["offset"],
             number=tus["writer"],
-            hashed=hashes.before(job["_id"], tus["offset"]),
+            hashed=tus["hashed"],
         )
 
     def store(self, pieces: Sequence[bytes]) -> None:
@@ -96,8 +92,9 @@ class Appending:
         self._writer.write_all(pieces)
         if time.monotonic() - self._recorded_at >= RECORD_S:
             # Bytes with a checksum count only when it is seen to be right. The last byte makes a job: see `settle`.
-            wait = self._checksum or self._writer.size == self._job["tus"]["length"]
-            self._record(self._job["tus"]["offset"] if wait else self._writer.size)
+            tus = self._job["tus"]
+            wait = self._checksum or self._writer.size in (tus["offset"], tus["length"])
+            self._keep_alive() if wait else self._record()
 
     def settle(self) -> Job:
         """Records all that was stored, and makes the job if that is the whole video.
@@ -109,7 +106,7 @@ class Appending:
             self._checksum.verify()
         tus = self._job["tus"]
         if self._writer.size != tus["length"]:
-            self._record(self._writer.size)
+            self._record()
             return self._job
         video = self._writer.close()
         return job_store.finish_upload(
@@ -135,13 +132,17 @@ class Appending:
         """Removes what was stored and not recorded, after a newer writer has taken over."""
         self._writer.remove_from(self._job["tus"]["offset"])
 
-    def _record(self, offset: int) -> None:
-        if offset != self._job["tus"]["offset"]:
-            self._writer.flush()
-        tus_state.record(self._jobs, self._job, offset, terms=self._terms)
+    def _record(self) -> None:
+        self._writer.flush()
+        tus_state.record(
+            self._jobs, self._job, offset=self._writer.size, hashed=self._writer.hashed(), terms=self._terms
+        )
         self._recorded_at = time.monotonic()
-        if offset == self._writer.size:
-            self._hashes.keep(self._job["_id"], *self._writer.hashed())
+
+    def _keep_alive(self) -> None:
+        tus = self._job["tus"]
+        tus_state.record(self._jobs, self._job, offset=tus["offset"], hashed=tus["hashed"], terms=self._terms)
+        self._recorded_at = time.monotonic()
 
 
 async def append(
@@ -158,14 +159,7 @@ async def append(
     appending = await run_in_threadpool(begin)
     intake = Intake(body, limit=room, beyond=beyond)
     try:
-        async for pieces in intake.batches():
-            await run_in_threadpool(appending.store, pieces)
-        return await run_in_threadpool(appending.settle)
-    except ClientDisconnect:
-        job = await run_in_threadpool(appending.salvage)
-        if tus_state.is_open(job):
-            raise PermanentError("upload_incomplete") from None
-        return job
+        return await _take(appending, intake)
     except PermanentError as error:
         if error.code == "upload_taken_over":
             await run_in_threadpool(appending.withdraw)
@@ -173,3 +167,15 @@ async def append(
     finally:
         intake.stop()
         await asyncio.shield(asyncio.create_task(run_in_threadpool(appending.end)))
+
+
+async def _take(appending: Appending, intake: Intake) -> Job:
+    try:
+        async for pieces in intake.batches():
+            await run_in_threadpool(appending.store, pieces)
+    except ClientDisconnect:
+        job = await run_in_threadpool(appending.salvage)
+        if tus_state.is_open(job):
+            raise PermanentError("upload_incomplete") from None
+        return job
+    return await run_in_threadpool(appending.settle)

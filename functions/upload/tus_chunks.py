@@ -10,6 +10,7 @@ from typing import Any
 
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
+from rehashes import PySha256
 
 from audiolift.errors import PermanentError
 from audiolift.store import CHUNK, DURABLE, Bucket, Writer
@@ -25,18 +26,18 @@ class ResumingWriter(Writer):
         file_id: The video's id.
         offset: Where the upload stands, in bytes.
         number: This writer's number among those of the upload.
-        hashed: The SHA-256 of the whole chunks before `offset`, or None where it is not known.
+        hashed: What `hashed` gave at `offset`, or None at its beginning.
 
     Raises:
         PermanentError: `video_missing`, when bytes before `offset` are not there (the upload was removed meanwhile).
     """
 
-    def __init__(self, bucket: Bucket, file_id: str, *, offset: int, number: int, hashed: Any) -> None:
+    def __init__(self, bucket: Bucket, file_id: str, *, offset: int, number: int, hashed: bytes | None) -> None:
         super().__init__(bucket, file_id, name=file_id, content_type="application/octet-stream")
         self.size = offset
         self._n = offset // CHUNK
         self._number = number
-        self._hash = hashed
+        self._hash = PySha256.deserialize(hashed) if hashed else PySha256()
         if started := offset % CHUNK:
             chunk = bucket["fs.chunks"].find_one({"files_id": file_id, "n": self._n}, {"data": 1})
             data = chunk["data"][:started] if chunk else b""
@@ -56,9 +57,12 @@ class ResumingWriter(Writer):
         after = {"files_id": self._id, "n": {"$gt": offset // CHUNK}, "writer": self._number}
         self._bucket["fs.chunks"].delete_many(after)
 
-    def hashed(self) -> tuple[int, Any]:
-        """How many whole chunks there are, and a copy of their SHA-256 (None where it is not known)."""
-        return self._n, self._hash and self._hash.copy()
+    def hashed(self) -> bytes:
+        """The state of the SHA-256 after the last whole chunk, for the next writer to go on from."""
+        return bytes(self._hash.serialize())
+
+    def _sha256(self) -> str:
+        return str(self._hash.finalize())
 
     def _insert(self, chunks: list[bytes]) -> None:
         self._put(chunks)

@@ -1,9 +1,10 @@
 """Where a resumable upload stands: the part `tus` of its job's document, moved by guarded updates.
 
-`{length, offset, writer, busy, metadata, name, options, hold, webhook, expires_at}`: `length` is None while it is
-deferred, `metadata` is the header as it came, `writer` counts the requests that have brought bytes. Each takes the next
-number, and that ends those before: they can record nothing more (and write no chunk over a newer one, see
-`tus_chunks`). `busy` says that the newest is at work; a live one records where it is every `RECORD_S`.
+`{length, offset, hashed, writer, busy, metadata, name, options, hold, webhook, expires_at}`: `length` is None while it
+is deferred, `metadata` is the header as it came, `hashed` the state of the SHA-256 (see `tus_chunks`). `writer` counts
+the requests that have brought bytes: each takes the next number, and that ends those before. They can record nothing
+more, and write no chunk over a newer one. `busy` says that the newest is at work; a live one records where it is every
+`RECORD_S`.
 
 `offset` says what is stored for good. It reaches `length` only in the update that makes the job, so an upload that
 stands at its end is a job for sure.
@@ -51,7 +52,13 @@ class Plan:
 def create(jobs: Jobs, plan: Plan, *, owner: Owner, terms: Terms, traceparent: str | None) -> Job:
     """Starts an upload, of which nothing has come yet."""
     job_id = job_store.new_id()
-    tus = vars(plan) | {"offset": 0, "writer": 0, "busy": False, "expires_at": _after(terms.resumable_s)}
+    tus = vars(plan) | {
+        "offset": 0,
+        "hashed": None,
+        "writer": 0,
+        "busy": False,
+        "expires_at": _after(terms.resumable_s),
+    }
     job_store.start_upload(
         jobs,
         job_id,
@@ -116,15 +123,16 @@ def claim(jobs: Jobs, job: Job, *, length: int | None, terms: Terms) -> Job:
     return claimed
 
 
-def record(jobs: Jobs, job: Job, offset: int, *, terms: Terms) -> None:
-    """Says that all bytes up to `offset` are stored. Returns once that is in the journal.
+def record(jobs: Jobs, job: Job, *, offset: int, hashed: bytes | None, terms: Terms) -> None:
+    """Says that all bytes up to `offset` are stored, `hashed` as `tus_chunks` says. Returns once it is in the journal.
 
     Raises:
         PermanentError: `upload_taken_over`, by a newer writer or an end.
     """
-    if not jobs.update_one(_held(job), {"$set": _alive(terms) | {"tus.offset": offset}}).matched_count:
+    change = _alive(terms) | {"tus.offset": offset, "tus.hashed": hashed}
+    if not jobs.update_one(_held(job), {"$set": change}).matched_count:
         raise PermanentError("upload_taken_over")
-    job["tus"]["offset"] = offset
+    job["tus"] |= {"offset": offset, "hashed": hashed}
 
 
 def release(jobs: Jobs, job: Job) -> None:

@@ -51,13 +51,13 @@ def connect(uri: str) -> MongoClient[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class File:
-    """A complete file: `size` in bytes, `sha256` in hexadecimal, or None where it is not known."""
+    """A complete file: `size` in bytes, `sha256` in hexadecimal."""
 
     id: str
     name: str
     size: int
     content_type: str
-    sha256: str | None
+    sha256: str
     uploaded_at: datetime
 
 
@@ -94,8 +94,7 @@ class Writer:
     def close(self) -> File:
         """Stores what is left and makes the file visible. Returns once the server has it in its journal."""
         self._insert([self._take_rest()] if self._rest_size else [])
-        sha256 = self._hash.hexdigest() if self._hash else None
-        file = File(self._id, self._name, self.size, self._content_type, sha256, datetime.now(UTC))
+        file = File(self._id, self._name, self.size, self._content_type, self._sha256(), datetime.now(UTC))
         self._reveal(
             {
                 "_id": file.id,
@@ -107,6 +106,9 @@ class Writer:
             }
         )
         return file
+
+    def _sha256(self) -> str:
+        return str(self._hash.hexdigest())
 
     def _reveal(self, doc: dict[str, Any]) -> None:
         # The journal is sequential: once this document is in it, so are the chunks before it.
@@ -128,8 +130,7 @@ class Writer:
     def _take_rest(self) -> bytes:
         chunk = b"".join(self._rest)
         self._rest, self._rest_size = [], 0
-        if self._hash:
-            self._hash.update(chunk)
+        self._hash.update(chunk)
         return chunk
 
     def _insert(self, chunks: list[bytes]) -> None:

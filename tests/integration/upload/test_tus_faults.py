@@ -1,5 +1,6 @@
 """Resumable uploads when things go wrong: writers that race, hang or die, and lines that break."""
 
+import hashlib
 import http.client
 import os
 import random
@@ -33,7 +34,6 @@ from tests.peers import Issuer, Sink
 from tests.tus import Tus
 from tests.waiting import until
 from tus_body import Appending
-from tus_hashes import Hashes
 from tus_state import Plan, Terms
 
 Mongo = MongoClient[dict[str, Any]]
@@ -58,12 +58,11 @@ def stores(mongo: Mongo) -> Iterator[sweeping.Stores]:
 
 
 class Upload:
-    """An upload of `content`, and the replicas that write to it."""
+    """An upload of `content`."""
 
     def __init__(self, stores: sweeping.Stores, content: bytes) -> None:
         self.stores = stores
         self.content = content
-        self.replicas = [Hashes(), Hashes()]
         plan = Plan(len(content), "", "a.mp4", {})
         self.id = tus_state.create(stores.jobs, plan, owner=ADA, terms=TERMS, traceparent=None)["_id"]
 
@@ -75,18 +74,17 @@ class Upload:
     def offset(self) -> int:
         return int(self.job["tus"]["offset"])
 
-    def writer(self, replica: int = 0) -> Appending:
+    def writer(self) -> Appending:
         """A new request, that has taken the upload over where it stands."""
         job = tus_state.claim(self.stores.jobs, self.job, length=None, terms=TERMS)
-        videos, hashes = self.stores.videos, self.replicas[replica]
-        return Appending(job, jobs=self.stores.jobs, videos=videos, hashes=hashes, terms=TERMS, checksum=None)
+        return Appending(job, jobs=self.stores.jobs, videos=self.stores.videos, terms=TERMS, checksum=None)
 
     def stored(self) -> bytes:
         return gridfs.GridFSBucket(self.stores.videos).open_download_stream(self.id).read()
 
 
 STEPS = st.lists(
-    st.tuples(st.integers(1, 5 * CHUNK // 2), st.sampled_from(["settle", "die", "hang"]), st.integers(0, 1)),
+    st.tuples(st.integers(1, 5 * CHUNK // 2), st.sampled_from(["settle", "die", "hang"])),
     min_size=1,
     max_size=6,
 )
@@ -95,15 +93,15 @@ STEPS = st.lists(
 @examples(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, size=st.integers(1, 6 * CHUNK))
 def test_whoever_dies_or_hangs_the_video_is_what_was_sent(
-    stores: sweeping.Stores, steps: list[tuple[int, str, int]], size: int
+    stores: sweeping.Stores, steps: list[tuple[int, str]], size: int
 ) -> None:
     upload = Upload(stores, random.Random(size).randbytes(size))
     hanging: list[Appending] = []
-    for count, end, replica in steps:
+    for count, end in steps:
         offset = upload.offset
         if offset == size:
             break
-        writer = upload.writer(replica)
+        writer = upload.writer()
         writer.store([upload.content[offset : offset + count]])
         if end == "settle":
             writer.settle()
@@ -123,14 +121,14 @@ def test_whoever_dies_or_hangs_the_video_is_what_was_sent(
         last.settle()
     assert upload.stored() == upload.content
     assert upload.job["state"] == "uploaded"
-    assert upload.job["video"]["sha256"] in (None, store.find(stores.videos, upload.id).sha256)  # type: ignore[union-attr]
+    assert upload.job["video"]["sha256"] == hashlib.sha256(upload.content).hexdigest()
 
 
 def test_a_writer_that_was_overtaken_writes_over_nothing(stores: sweeping.Stores) -> None:
     upload = Upload(stores, os.urandom(4 * CHUNK))
     old = upload.writer()
     old.store([b"\0" * (CHUNK // 2)])
-    new = upload.writer(replica=1)
+    new = upload.writer()
     new.store([upload.content])
     # Its chunks are there already, then one comes that the newer has not, then its end.
     for act in (lambda: old.store([b"\0" * CHUNK]), old.settle):
@@ -164,22 +162,11 @@ def test_a_crash_after_the_file_and_before_the_job_is_repaired(
         with pytest.raises(ZeroDivisionError):
             writer.settle()
     assert upload.offset == 0
-    again = upload.writer(replica=1)
+    again = upload.writer()
     again.store([upload.content])
     again.settle()
     assert upload.stored() == upload.content
     assert upload.job["tus"]["offset"] == CHUNK + 1
-
-
-def test_the_hash_is_known_where_one_process_has_seen_all(stores: sweeping.Stores) -> None:
-    for replicas, known in (((0, 0, 0), True), ((0, 1, 0), False)):
-        upload = Upload(stores, os.urandom(5 * CHUNK))
-        for replica, end in zip(replicas, (CHUNK + 1, 3 * CHUNK, 5 * CHUNK), strict=True):
-            writer = upload.writer(replica)
-            writer.store([upload.content[upload.offset : end]])
-            writer.settle()
-        assert upload.stored() == upload.content
-        assert (upload.job["video"]["sha256"] is not None) == known
 
 
 def test_of_two_requests_at_once_one_goes_on(client: httpx.Client, mongo: Mongo, broker: Sink) -> None:
