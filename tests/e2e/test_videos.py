@@ -10,6 +10,7 @@ from mutagen.mp3 import MP3
 
 from tests import videos as media
 from tests.e2e.person import Person
+from tests.tus import BYTES, VERSION, Tus, metadata
 from tests.videos import RATE, Videos
 
 #: 1105 samples, the delay of an MP3 decoder and encoder, are less than this; so is a frame.
@@ -47,6 +48,21 @@ def test_big_buck_bunny(person: Person, clip: Path, tmp_path: Path) -> None:
     (mail,) = [mail for mail in person.mails() if "bigbuckbunny" in mail["subject"]]
     link = next(word for word in mail["text"].split() if "signature=" in word)
     assert person.http.get(link, headers={"Authorization": ""}).content == mp3
+
+
+def test_a_video_in_two_goes(person: Person, clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    half = len(content) // 2
+    tus = Tus(person.http)
+    path = tus.create(len(content), metadata(filename="bunny.mp4", quality="voice"))
+    assert tus.patch(path, 0, content[:half]).status_code == 204
+    assert tus.offset(path) == half
+    meant = {**VERSION, **BYTES, "X-HTTP-Method-Override": "PATCH", "Upload-Offset": str(half)}
+    last = person.http.post(path, headers=meant, content=content[half:])
+    job = last.headers["content-location"].rpartition("/")[2]
+    ended = person.ended(job)
+    assert (ended["options"], ended["audio"]["name"]) == ({"quality": "voice"}, "bunny.mp3")
+    assert_same_sound(person.audio(job), clip, tmp_path)
 
 
 @pytest.mark.parametrize(

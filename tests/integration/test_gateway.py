@@ -101,6 +101,18 @@ async def test_a_large_body_arrives_whole(gateway: Running, chunked: bool) -> No
     assert answer.text == hashlib.sha256(data).hexdigest()
 
 
+async def test_the_first_piece_of_an_upload_may_start_the_replica(gateway: Running) -> None:
+    data = os.urandom(24 * _MIB)
+    headers = {"X-HTTP-Method-Override": "PATCH", "Upload-Offset": "0"}
+    assert gateway.revision.replicas == 0
+    async with httpx.AsyncClient(timeout=20) as client:
+        answers = await asyncio.gather(
+            client.patch(f"{gateway.url}/digest", content=data),
+            client.post(f"{gateway.url}/digest", content=data, headers=headers),
+        )
+    assert {answer.text for answer in answers} == {hashlib.sha256(data).hexdigest()}
+
+
 async def test_a_large_response_arrives_whole(gateway: Running) -> None:
     async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{gateway.url}/big?mib=20")
