@@ -81,7 +81,7 @@ async def nothing(_: Request) -> Response:
 app = Starlette(
     routes=[
         Route("/readyz", nothing),
-        Route("/digest", digest, methods=["POST"]),
+        Route("/digest", digest, methods=["POST", "PATCH"]),
         Route("/refuse", refuse, methods=["POST"]),
         Route("/hold", hold),
         Route("/big", big),
