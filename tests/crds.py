@@ -1,7 +1,8 @@
 """Schemas of kinds that no package has one for: the fields that we use, written from the published CRDs, closed.
 
 RabbitmqCluster: rabbitmq/cluster-operator, `rabbitmq.com_rabbitmqclusters.yaml`. RabbitmqBrokerConfig:
-knative-extensions/eventing-rabbitmq, `300-rabbitmqbrokerconfig.yaml`. The rest: kubernetes-sigs/gateway-api, standard.
+knative-extensions/eventing-rabbitmq, `300-rabbitmqbrokerconfig.yaml`. PodMonitor, PrometheusRule:
+prometheus-operator/prometheus-operator, `monitoring.coreos.com_*.yaml`. The rest: kubernetes-sigs/gateway-api, standard.
 """
 
 from typing import Any
@@ -148,4 +149,30 @@ REFERENCE_GRANT = _object(
             "to": many(closed(required=("group", "kind"), group={"type": "string"}, kind=TEXT, name=TEXT), minItems=1),
         },
     ),
+)
+
+_LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
+_PROMETHEUS_DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w|y))+$"}
+_MATCH = closed(required=("key", "operator"), key=TEXT, operator=one_of("Exists", "DoesNotExist"))
+POD_MONITOR = _object(
+    "monitoring.coreos.com/v1",
+    "PodMonitor",
+    closed(
+        required=("selector",),
+        selector=closed(matchLabels=_LABELS, matchExpressions=many(_MATCH)),
+        podMetricsEndpoints=many(
+            closed(
+                port=TEXT,
+                path={"type": "string", "pattern": "^/"},
+                interval=_PROMETHEUS_DURATION,
+                relabelings=many(closed(sourceLabels=many(TEXT), targetLabel=TEXT)),
+            )
+        ),
+    ),
+)
+_ALERT = closed(required=("alert", "expr"), alert=TEXT, expr=TEXT, labels=_LABELS, **{"for": _PROMETHEUS_DURATION})
+PROMETHEUS_RULE = _object(
+    "monitoring.coreos.com/v1",
+    "PrometheusRule",
+    closed(groups=many(closed(required=("name",), name=TEXT, rules=many(_ALERT)))),
 )

@@ -46,6 +46,8 @@ OURS = {
     ("gateway.networking.k8s.io/v1", "Gateway"): crds.GATEWAY,
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): crds.HTTP_ROUTE,
     ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"): crds.REFERENCE_GRANT,
+    ("monitoring.coreos.com/v1", "PodMonitor"): crds.POD_MONITOR,
+    ("monitoring.coreos.com/v1", "PrometheusRule"): crds.PROMETHEUS_RULE,
 }
 BUILDS = [(), *((folder.name,) for folder in sorted(OVERLAYS.iterdir()))]
 
