@@ -2,7 +2,8 @@
 
 RabbitmqCluster: rabbitmq/cluster-operator, `rabbitmq.com_rabbitmqclusters.yaml`. RabbitmqBrokerConfig:
 knative-extensions/eventing-rabbitmq, `300-rabbitmqbrokerconfig.yaml`. PodMonitor, PrometheusRule:
-prometheus-operator/prometheus-operator, `monitoring.coreos.com_*.yaml`. The rest: kubernetes-sigs/gateway-api, standard.
+prometheus-operator/prometheus-operator, `monitoring.coreos.com_*.yaml`. The rest:
+kubernetes-sigs/gateway-api, standard.
 """
 
 from typing import Any

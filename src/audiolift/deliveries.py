@@ -4,7 +4,7 @@
         -> due, some time later -> ... -> failed
 
 A document: `{_id, owner, job, webhook, url, type, body, state, due_at, sent_at, lease_until, tries, step, attempts[],
-created_at, expires_at}`. The id is made of the fact and the webhook, so the same fact is one delivery however often it
+traceparent, created_at, expires_at}`. The id is made of the fact and the webhook, so the same fact is one delivery however often it
 is told; it is the `webhook-id` of each attempt. `tries` counts attempts, `step` the waits since the first or since a
 replay; `sent_at` is when the event `webhook.due` of the next attempt was last published (the sweep does it again). A
 worker holds a delivery by its lease; one that dies leaves it to the sweep, so a call may be made twice, never no time.
@@ -19,7 +19,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from audiolift import events
+from audiolift import events, tracing
 from audiolift.errors import PermanentError
 from audiolift.publish import Publish
 from audiolift.store import DURABLE
@@ -66,6 +66,7 @@ def create(deliveries: Deliveries, delivery: Delivery, *, expires_at: datetime |
     told = dict(delivery)
     delivery_id = f"{told['job'] or ObjectId()}-{told.pop('fact')}-{told['webhook']}"
     fresh = {"state": "due", "due_at": now, "sent_at": None, "lease_until": None, "tries": 0, "step": 0, "attempts": []}
+    fresh["traceparent"] = tracing.here()
     times = {"created_at": now, "expires_at": expires_at or now + KEPT}
     deliveries.update_one({"_id": delivery_id}, {"$setOnInsert": told | fresh | times}, upsert=True)
     return delivery_id
@@ -81,9 +82,10 @@ def send_event(
     """
     now = now or datetime.now(UTC)
     due = {"_id": delivery_id, "state": "due", "due_at": {"$lte": now}}
-    delivery = deliveries.find_one(due, {"tries": 1})
+    delivery = deliveries.find_one(due, {"tries": 1, "traceparent": 1})
     if delivery:
-        publish(events.encode(events.WebhookDue(delivery_id, delivery["tries"] + 1), source=source))
+        event = events.WebhookDue(delivery_id, delivery["tries"] + 1)
+        publish(events.encode(event, source=source, traceparent=tracing.within(delivery.get("traceparent"))))
         deliveries.update_one({"_id": delivery_id, "tries": delivery["tries"]}, {"$set": {"sent_at": now}})
 
 
