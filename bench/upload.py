@@ -1,4 +1,4 @@
-"""1 GB through HTTP into GridFS, beside pymongo's own `upload_from_stream` of the same file, in the same run.
+"""1 GB through POST /upload and through tus, beside pymongo's own `upload_from_stream` of the same file, in one run.
 
     PYTHONPATH=src:functions/convert .venv/bin/python -m bench.upload [--size BYTES] [--rounds N]
 
@@ -13,7 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import psutil
@@ -23,6 +26,10 @@ from tests.functions import running
 from tests.peers import issuer, sink
 
 GIGABYTE = 1024**3
+PATCH = 64 * 1024**2
+
+#: Seconds of wall time, and of CPU time.
+Cost = tuple[float, float]
 
 PLAIN = """
 import sys, time, gridfs, pymongo, psutil
@@ -56,15 +63,20 @@ def main() -> None:
             "MALLOC_MMAP_THRESHOLD_": "268435456",
             "MALLOC_TRIM_THRESHOLD_": "536870912",
         }
-        plain, ours = [], []
-        with running("upload", settings) as function:
-            process = psutil.Process(function.process.pid)
-            authorization = tokens.bearer("bench")["Authorization"]
+        authorization = tokens.bearer("bench")["Authorization"]
+        plain: list[Cost] = []
+        ways: dict[str, list[Cost]] = {"POST /upload": [], "tus, 64 MiB a PATCH": []}
+        with running("upload", settings) as posted, running("upload", settings) as resumed:
+            peers = [
+                Peer(function.url, authorization, psutil.Process(function.process.pid))
+                for function in (posted, resumed)
+            ]
             for _ in range(arguments.rounds):
                 plain.append(store_plainly(uri, video))
-                ours.append(post(function.url, video, authorization, process))
-            peak = peak_bytes(process.pid)
-    report(arguments.size, plain, ours, peak)
+                for send, peer, costs in zip((post, resume), peers, ways.values(), strict=True):
+                    costs.append(peer.cost(send, video))
+            peaks = [peak_bytes(peer.process.pid) for peer in peers]
+    report(arguments.size, plain, ways, peaks)
 
 
 def write_video(path: Path, size: int) -> None:
@@ -74,24 +86,57 @@ def write_video(path: Path, size: int) -> None:
             video.write(piece[: size - at])
 
 
-def store_plainly(uri: str, video: Path) -> tuple[float, float]:
+def store_plainly(uri: str, video: Path) -> Cost:
     done = subprocess.run([sys.executable, "-c", PLAIN, uri, video], check=True, capture_output=True, text=True)
     wall, cpu = done.stdout.split()
     return float(wall), float(cpu)
 
 
-def post(url: str, video: Path, authorization: str, process: psutil.Process) -> tuple[float, float]:
-    """Sends the video with sendfile, so that the sender costs next to nothing of the two cores."""
-    address = urlsplit(url)
-    before, start = cpu_of(process), time.monotonic()
-    with socket.create_connection((address.hostname, address.port)) as connection, video.open("rb") as content:
-        head = f"POST /upload?filename=a.mp4 HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"
-        connection.sendall(f"{head}Content-Length: {video.stat().st_size}\r\n\r\n".encode())
-        connection.sendfile(content)
-        answer = connection.recv(4096)
-    if not answer.startswith(b"HTTP/1.1 202"):
-        raise SystemExit(answer.decode(errors="replace"))
-    return time.monotonic() - start, cpu_of(process) - before
+@dataclass(frozen=True)
+class Peer:
+    """A function, and whom it believes us to be."""
+
+    url: str
+    authorization: str
+    process: psutil.Process
+
+    def cost(self, send: Callable[["Peer", Path], None], video: Path) -> Cost:
+        """What it takes to send the video."""
+        before, start = cpu_of(self.process), time.monotonic()
+        send(self, video)
+        return time.monotonic() - start, cpu_of(self.process) - before
+
+    def ask(
+        self, line: str, headers: str, status: str, content: BinaryIO | None = None, offset: int = 0, size: int = 0
+    ) -> str:
+        """Sends a request with a part of the file by sendfile, so that it costs next to nothing of the two cores."""
+        address = urlsplit(self.url)
+        head = f"{line} HTTP/1.1\r\nHost: x\r\nAuthorization: {self.authorization}\r\n{headers}"
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall(f"{head}Content-Length: {size}\r\n\r\n".encode())
+            if content:
+                connection.sendfile(content, offset, size)
+            answer = connection.recv(4096).decode(errors="replace")
+        if not answer.startswith(f"HTTP/1.1 {status}"):
+            raise SystemExit(answer)
+        return answer
+
+
+def post(peer: Peer, video: Path) -> None:
+    with video.open("rb") as content:
+        peer.ask("POST /upload?filename=a.mp4", "", "202", content, 0, video.stat().st_size)
+
+
+def resume(peer: Peer, video: Path) -> None:
+    size = video.stat().st_size
+    tus = "Tus-Resumable: 1.0.0\r\n"
+    created = peer.ask("POST /uploads/", f"{tus}Upload-Length: {size}\r\n", "201")
+    path = next(line.split(": ")[1] for line in created.split("\r\n") if line.startswith("location: "))
+    tus += "Content-Type: application/offset+octet-stream\r\n"
+    with video.open("rb") as content:
+        for at in range(0, size, PATCH):
+            headers = f"{tus}Upload-Offset: {at}\r\n"
+            peer.ask(f"PATCH {path}", headers, "204", content, at, min(PATCH, size - at))
 
 
 def cpu_of(process: psutil.Process) -> float:
@@ -104,12 +149,13 @@ def peak_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def report(size: int, plain: list[tuple[float, float]], ours: list[tuple[float, float]], peak: int) -> None:
-    walls, cpus = ([statistics.median(run[i] for run in runs) for runs in (plain, ours)] for i in (0, 1))
+def report(size: int, plain: list[Cost], ways: dict[str, list[Cost]], peaks: list[int]) -> None:
+    walls, cpus = ([statistics.median(cost[i] for cost in costs) for costs in (plain, *ways.values())] for i in (0, 1))
     print(f"{size / GIGABYTE:.2f} GiB, median of {len(plain)}")
     print(f"  pymongo upload_from_stream   {walls[0]:6.2f} s wall  {cpus[0]:6.2f} s CPU")
-    print(f"  POST /upload                 {walls[1]:6.2f} s wall  {cpus[1]:6.2f} s CPU  {peak / 1e6:.0f} MB peak")
-    print(f"  ratio                        {walls[1] / walls[0]:6.2f} wall    {cpus[1] / cpus[0]:6.2f} CPU")
+    for name, wall, cpu, peak in zip(ways, walls[1:], cpus[1:], peaks, strict=True):
+        print(f"  {name:<28} {wall:6.2f} s wall  {cpu:6.2f} s CPU  {peak / 1e6:.0f} MB peak")
+        print(f"    ratio                      {wall / walls[0]:6.2f} wall    {cpu / cpus[0]:6.2f} CPU")
     print("  goal                           1.00 wall      0.50 CPU")
 
 

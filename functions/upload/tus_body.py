@@ -94,7 +94,7 @@ class Appending:
             # Bytes with a checksum count only when it is seen to be right. The last byte makes a job: see `settle`.
             tus = self._job["tus"]
             wait = self._checksum or self._writer.size in (tus["offset"], tus["length"])
-            self._keep_alive() if wait else self._record()
+            self._keep_alive() if wait else self._record(busy=True)
 
     def settle(self) -> Job:
         """Records all that was stored, and makes the job if that is the whole video.
@@ -106,7 +106,7 @@ class Appending:
             self._checksum.verify()
         tus = self._job["tus"]
         if self._writer.size != tus["length"]:
-            self._record()
+            self._record(busy=False)
             return self._job
         video = self._writer.close()
         return job_store.finish_upload(
@@ -124,24 +124,23 @@ class Appending:
         """As `settle`, after the connection was cut. Bytes that nothing tells to be right are not kept."""
         return self._job if self._checksum else self.settle()
 
-    def end(self) -> None:
-        """Lets go of the upload, however this went."""
+    def give_up(self, error: BaseException) -> None:
+        """Lets go of the upload after an error; where a newer writer has it, with what this one has not recorded."""
         tus_state.release(self._jobs, self._job)
+        # Not after any other error: the job may be complete, and only the answer that says so was lost.
+        if isinstance(error, PermanentError) and error.code == "upload_taken_over":
+            self._writer.remove_from(self._job["tus"]["offset"])
 
-    def withdraw(self) -> None:
-        """Removes what was stored and not recorded, after a newer writer has taken over."""
-        self._writer.remove_from(self._job["tus"]["offset"])
-
-    def _record(self) -> None:
+    def _record(self, *, busy: bool) -> None:
         self._writer.flush()
         tus_state.record(
-            self._jobs, self._job, offset=self._writer.size, hashed=self._writer.hashed(), terms=self._terms
+            self._jobs, self._job, self._writer.size, hashed=self._writer.hashed(), busy=busy, terms=self._terms
         )
         self._recorded_at = time.monotonic()
 
     def _keep_alive(self) -> None:
         tus = self._job["tus"]
-        tus_state.record(self._jobs, self._job, offset=tus["offset"], hashed=tus["hashed"], terms=self._terms)
+        tus_state.record(self._jobs, self._job, tus["offset"], hashed=tus["hashed"], busy=True, terms=self._terms)
         self._recorded_at = time.monotonic()
 
 
@@ -160,13 +159,11 @@ async def append(
     intake = Intake(body, limit=room, beyond=beyond)
     try:
         return await _take(appending, intake)
-    except PermanentError as error:
-        if error.code == "upload_taken_over":
-            await run_in_threadpool(appending.withdraw)
+    except BaseException as error:
+        await asyncio.shield(asyncio.create_task(run_in_threadpool(appending.give_up, error)))
         raise
     finally:
         intake.stop()
-        await asyncio.shield(asyncio.create_task(run_in_threadpool(appending.end)))
 
 
 async def _take(appending: Appending, intake: Intake) -> Job:

@@ -123,20 +123,20 @@ def claim(jobs: Jobs, job: Job, *, length: int | None, terms: Terms) -> Job:
     return claimed
 
 
-def record(jobs: Jobs, job: Job, *, offset: int, hashed: bytes | None, terms: Terms) -> None:
-    """Says that all bytes up to `offset` are stored, `hashed` as `tus_chunks` says. Returns once it is in the journal.
+def record(jobs: Jobs, job: Job, offset: int, *, hashed: bytes | None, busy: bool, terms: Terms) -> None:
+    """Says that all bytes up to `offset` are stored, and whether more are to come. Returns once it is in the journal.
 
     Raises:
         PermanentError: `upload_taken_over`, by a newer writer or an end.
     """
-    change = _alive(terms) | {"tus.offset": offset, "tus.hashed": hashed}
+    change = _alive(terms) | {"tus.offset": offset, "tus.hashed": hashed, "tus.busy": busy}
     if not jobs.update_one(_held(job), {"$set": change}).matched_count:
         raise PermanentError("upload_taken_over")
     job["tus"] |= {"offset": offset, "hashed": hashed}
 
 
 def release(jobs: Jobs, job: Job) -> None:
-    """Says that the writer is done: what it could record, it has."""
+    """Says that the writer is done after all: what it could record, it has."""
     jobs.update_one(_held(job), {"$set": {"tus.busy": False}})
 
 

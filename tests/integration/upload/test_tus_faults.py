@@ -113,7 +113,7 @@ def test_whoever_dies_or_hangs_the_video_is_what_was_sent(
             with pytest.raises(PermanentError) as stopped:
                 overtaken.store([os.urandom(2 * CHUNK)])
                 overtaken.settle()
-            overtaken.withdraw()
+            overtaken.give_up(stopped.value)
             assert stopped.value.code == "upload_taken_over"
     if upload.offset < size:
         last = upload.writer()
