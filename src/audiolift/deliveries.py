@@ -4,10 +4,11 @@
         -> due, some time later -> ... -> failed
 
 A document: `{_id, owner, job, webhook, url, type, body, state, due_at, sent_at, lease_until, tries, step, attempts[],
-traceparent, created_at, expires_at}`. The id is made of the fact and the webhook, so the same fact is one delivery however often it
-is told; it is the `webhook-id` of each attempt. `tries` counts attempts, `step` the waits since the first or since a
-replay; `sent_at` is when the event `webhook.due` of the next attempt was last published (the sweep does it again). A
-worker holds a delivery by its lease; one that dies leaves it to the sweep, so a call may be made twice, never no time.
+traceparent, created_at, expires_at}`. The id is made of the fact and the webhook, so the same fact is one delivery
+however often it is told; it is the `webhook-id` of each attempt. `tries` counts attempts, `step` the waits since the
+first or since a replay; `sent_at` is when the event `webhook.due` of the next attempt was last published (the sweep
+does it again). A worker holds a delivery by its lease; one that dies leaves it to the sweep, so a call may be made
+twice, never no time.
 """
 
 import random
