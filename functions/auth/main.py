@@ -38,7 +38,22 @@ LOGINS = metrics.Counter(
     values=("admitted", "refused", "disabled", "limited", "failed"),
 )
 _LOGIN_OUTCOMES = {200: "admitted", 401: "refused", 403: "disabled", 429: "limited"}
-app = flask.Flask(__name__)
+
+
+class _Traced(flask.Flask):
+    """Each request belongs to its caller's trace; one that changes something is a span of it."""
+
+    def dispatch_request(self) -> flask.typing.ResponseReturnValue:
+        tracing.follow(tracing.given(request.headers))
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            return super().dispatch_request()
+        route = str(request.url_rule or "")
+        about = {"http.request.method": request.method, "http.route": route}
+        with tracing.span(f"{request.method} {route}".strip(), about, kind="server"):
+            return super().dispatch_request()
+
+
+app = _Traced(__name__)
 # A wrong address is not found, rather than redirected to one that is right.
 app.url_map.merge_slashes = False
 

@@ -24,12 +24,7 @@ def length_s(mp3: BinaryIO) -> float | None:
 
 def _xing_s(frame: bytes) -> float | None:
     # What was copied from a damaged track may begin with anything.
-    if (
-        len(frame) < _XING_BYTES
-        or frame[0] != _SYNC
-        or frame[1] >> 3 & 3 not in _HALVINGS
-        or frame[2] >> 2 & 3 == _RESERVED
-    ):
+    if len(frame) < _XING_BYTES or not _is_frame(frame):
         return None
     version, mono = frame[1] >> 3 & 3, frame[3] >> 6 == _MONO
     rate = _SAMPLE_RATES[frame[2] >> 2 & 3] >> _HALVINGS[version]

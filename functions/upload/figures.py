@@ -18,6 +18,7 @@ JOBS = metrics.Gauge("audiolift_jobs", "Jobs by their state.", label="state", va
 QUEUE_AGE = metrics.Gauge(
     "audiolift_queue_age_seconds", "How long the first of the videos that no worker has taken waits."
 )
+UNTOLD = metrics.Gauge("audiolift_untold_owners", "Ended jobs whose owners have no mail after half an hour of tries.")
 OUTBOX_AGE = metrics.Gauge(
     "audiolift_outbox_age_seconds", "How long the first of the events that were not sent is due."
 )
@@ -25,6 +26,13 @@ DEAD_LETTERS = metrics.Gauge("audiolift_dead_letters", "Events that the broker g
 
 #: Sorted, so that the index of states is counted and no job is read.
 BY_STATE: list[dict[str, Any]] = [{"$sort": {"state": 1}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}]
+#: The sweep has sent the event again three times, ten minutes apart.
+LONG_UNTOLD = {
+    "state": {"$in": ["converted", "failed"]},
+    "mail.sent_at": None,
+    "mail.error": None,
+    "mail.resent": {"$gte": 3},
+}
 #: How old these may be, so that many scrapers ask MongoDB no more than one.
 FRESH_S = 5.0
 _measuring = threading.Lock()
@@ -55,6 +63,7 @@ def measure(stores: Stores) -> None:
         for state in STATES:
             JOBS.set(counts.get(state, 0), state)
         QUEUE_AGE.set(_age_s(stores.jobs, {"state": "uploaded"}))
+        UNTOLD.set(stores.jobs.count_documents(LONG_UNTOLD))
         OUTBOX_AGE.set(_age_s(stores.jobs, {"outbox.id": {"$exists": True}}))
         DEAD_LETTERS.set(stores.videos["dead_letters"].estimated_document_count())
         _measured_at = time.monotonic()

@@ -388,6 +388,7 @@ async def _deliver(job: Job, request: Request) -> Response:
 
 
 def _send_outbox(job_id: str) -> None:
+    logs.about(job_id)
     try:
         job_store.send_outbox(stores().jobs, job_id, PUBLISH)
     except (TransientError, PyMongoError) as error:

@@ -112,9 +112,10 @@ def _each(
     done, errors = 0, list[Exception]()
     try:
         for job in list(kept.find(query).sort(oldest).limit(BATCH)):
-            logs.about(str(job["_id"]))
+            job_id = str(job.get("job", job["_id"]))
+            logs.about(job_id)
             try:
-                with tracing.span("sweep", {"audiolift.job.id": str(job["_id"])}, parent=job.get("traceparent")):
+                with tracing.span("sweep", {"audiolift.job.id": job_id}, parent=job.get("traceparent")):
                     act(job)
                 done += 1
             except (TransientError, PyMongoError) as error:

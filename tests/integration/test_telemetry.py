@@ -91,6 +91,17 @@ def test_upload_sends_its_last_spans_too(mongod: str, broker: Sink) -> None:
         assert [span.name for span in received.spans if not span.parent] == ["POST /sweep"]
 
 
+def test_a_request_to_auth_is_in_its_caller_s_trace() -> None:
+    with receiver() as received:
+        settings = SETTINGS["auth"] | {"OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        with running("auth", settings, ready="/healthz") as started:
+            trace = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+            assert httpx.post(f"{started.url}/validate", headers=trace).status_code == 401
+            end(started)
+        (span,) = received.spans
+    assert (span.service, span.name, span.trace, span.parent) == ("auth", "POST /validate", TRACE, PARENT)
+
+
 def test_where_nobody_takes_spans_all_goes_on(mongod: str) -> None:
     settings = SETTINGS["notify"] | {"MONGODB_URI": mongod, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     with running("notify", settings | {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"}) as started:

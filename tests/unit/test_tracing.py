@@ -54,10 +54,12 @@ def test_what_does_not_fit_is_passed_over(header: str) -> None:
     assert tracing.given({"traceparent": header}) is None
 
 
-def test_without_a_collector_a_traceparent_is_passed_on_as_it_is() -> None:
+def test_without_a_collector_a_trace_has_an_id_for_the_logs_and_is_passed_on_as_it_is() -> None:
     with tracing.span("alone") as nothing:
         nothing.set_attribute("key", "value")
-        assert (tracing.here(), tracing.trace_id()) == (None, None)
+        assert tracing.given({"traceparent": tracing.here()}) == tracing.here()
+        assert tracing.trace_id() != "0" * 32
+    assert (tracing.here(), tracing.trace_id()) == (None, None)
     tracing.follow(GIVEN)
     with tracing.span("below"):
         assert (tracing.here(), tracing.trace_id()) == (GIVEN, TRACE)

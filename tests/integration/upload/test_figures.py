@@ -67,6 +67,17 @@ def test_ages_are_those_of_what_waits_longest(stores: Stores, monkeypatch: pytes
     assert shown(stores, monkeypatch)["audiolift_outbox_age_seconds"] == pytest.approx(300, abs=30)
 
 
+def test_owners_are_untold_after_three_more_tries_until_their_mail_is_sent(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = made.converted(stores.jobs)
+    for tries, untold in ((2, 0), (3, 1)):
+        stores.jobs.update_one({"_id": job["_id"]}, {"$set": {"mail.resent": tries}})
+        assert shown(stores, monkeypatch)["audiolift_untold_owners"] == untold
+    job_store.mail_sent(stores.jobs, job["_id"])
+    assert shown(stores, monkeypatch)["audiolift_untold_owners"] == 0
+
+
 def test_dead_letters_are_counted(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     attributes = {"type": "dev.audiolift.audio.converted.v1", "id": "1", "subject": "1"}
     dead_letters.record(attributes, {}, jobs=stores.jobs, dead_letters=stores.videos["dead_letters"])
