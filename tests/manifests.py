@@ -41,7 +41,7 @@ def build(*components: str) -> list[Document]:
         about = kustomization(OVERLAYS / component)
         for name in about.get("resources", []):
             objects += documents(OVERLAYS / component / name)
-        for patch in about["patches"]:
+        for patch in about.get("patches", []):
             objects = apply(patch, objects)
     return objects
 
