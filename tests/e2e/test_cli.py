@@ -91,7 +91,7 @@ def test_an_upload_goes_on_after_ctrl_c(cli: Cli, videos: Videos, person: Person
         file.truncate(file.tell() + LARGE - 8)
     size = large.stat().st_size
     process = cli.begin("convert", large)
-    job = until(lambda: _remembered(tmp_path))
+    job = until(lambda: _remembered(tmp_path)) or ""
     until(lambda: _offset(person, job) > 0)
     process.send_signal(signal.SIGINT)
     _, complained = process.communicate(timeout=30)
@@ -190,13 +190,16 @@ def test_outcomes_have_exit_codes(cli: Cli, platform: Platform, person: Person) 
     assert cli.run(*wrong, typed="wrong")[0] == 3
     away = ("login", "--server", "http://127.0.0.1:1", "--email", person.email, "--password-stdin")
     assert cli.run(*away, typed="any")[0] == 5
+    nowhere = ("login", "--server", "http://127.0.0.1:port", "--email", person.email, "--password-stdin")
+    assert cli.run(*nowhere, typed="any")[0] == 2
+    assert cli.run("jobs")[0] == 0
 
 
 def _remembered(home: Path) -> str | None:
-    kept = list((home / "state/audiolift").glob("*[!.]"))
+    kept = [path for path in home.glob("state/audiolift/*") if not path.suffix]
     return kept[0].read_text() if kept else None
 
 
-def _offset(person: Person, job: str | None) -> int:
+def _offset(person: Person, job: str) -> int:
     answer = person.http.head(f"/uploads/{job}", headers={"Tus-Resumable": "1.0.0"})
     return int(answer.headers["Upload-Offset"])

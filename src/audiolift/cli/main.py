@@ -48,6 +48,9 @@ def run() -> None:
     except httpx.HTTPStatusError as error:
         output.complain(f"The server answered {error.response.status_code}. Please try again.")
         sys.exit(UNREACHABLE)
+    except OSError as error:
+        output.complain(f"{error.filename or 'The output'} cannot be used: {error.strerror}.")
+        sys.exit(REFUSED)
 
 
 def _version(wanted: bool) -> None:
@@ -251,7 +254,7 @@ def _log_in(server: str, email: str, password: str, as_json: bool) -> None:
 
 
 def _address(server: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+", address := server.rstrip("/")):
+    if not re.fullmatch(r"https?://[^\s/?#@:]+(:\d{1,5})?", address := server.rstrip("/")):
         raise Failure(USAGE, f"{server} is no address of a server; please write it like https://audio.example.com.")
     return address
 
@@ -275,7 +278,7 @@ def _check(asked: dict[str, str]) -> None:
     try:
         wishes.parse(asked | ({"cover": "keep"} if cover and Path(cover).is_file() else {}))
     except PermanentError as error:
-        raise Failure(USAGE, str(error)) from error
+        raise Failure(USAGE, error.sentence, error.code) from error
 
 
 def _free(pieces: list[converting.Piece], *, force: bool, skip: bool) -> list[converting.Piece]:
