@@ -83,7 +83,9 @@ def test_two_videos_of_which_one_cannot_be_converted(cli: Cli, videos: Videos, t
     assert cli.run("convert", good, "-o", "music", "--skip") == (0, "", "")
 
 
-def test_an_upload_goes_on_after_ctrl_c(cli: Cli, videos: Videos, person: Person, tmp_path: Path) -> None:
+def test_an_upload_goes_on_after_ctrl_c_and_a_killed_server(
+    cli: Cli, videos: Videos, person: Person, platform: Platform, tmp_path: Path
+) -> None:
     large = tmp_path / "large.mp4"
     shutil.copy(videos["index-last.mp4"], large)
     with large.open("ab") as file:  # A `free` box (ISO/IEC 14496-12, 8.1.2), which players pass over.
@@ -98,9 +100,15 @@ def test_an_upload_goes_on_after_ctrl_c(cli: Cli, videos: Videos, person: Person
     assert process.returncode == 130
     assert "same command again" in complained
     assert "Traceback" not in complained
-    assert 0 < _offset(person, job) < size
-    code, printed, complained = cli.run("convert", large, "--json")
-    assert (code, complained) == (0, "")
+    stood = _offset(person, job)
+    assert 0 < stood < size
+    process = cli.begin("convert", large, "--json")
+    until(lambda: _offset(person, job) > stood)
+    upload = platform.pid("upload-0")
+    assert upload is not None
+    os.kill(upload, signal.SIGKILL)
+    printed, complained = process.communicate(timeout=120)
+    assert (process.returncode, complained) == (0, "")
     assert json.loads(printed)["job"] == job
     assert person.job(job)["video"]["size"] == size
     assert (tmp_path / "large.mp3").stat().st_size == person.job(job)["audio"]["size"]
