@@ -1,0 +1,1 @@
+"""The command line client `audiolift` (the extra `cli`). Its modules talk to a platform by HTTP only."""

@@ -1,0 +1,5 @@
+"""`python -m audiolift.cli`."""
+
+from audiolift.cli.main import run
+
+run()
