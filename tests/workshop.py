@@ -57,6 +57,10 @@ class Workshop:
             settings=ConvertSettings(mongodb_uri="", k_sink="", **settings),
         )
 
+    def shows_life(self, job: Job) -> bool:
+        """Has the worker of a job report, as one does while it converts."""
+        return job_store.progress(self.jobs, job, percent=1, eta_s=None, lease_s=60)
+
     def probe(self, job_id: str, **settings: Any) -> Job:
         """The job after the event of its hold was handled once."""
         probe(

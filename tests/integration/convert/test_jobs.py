@@ -63,15 +63,14 @@ def test_the_same_event_again(workshop: Workshop, videos: Videos) -> None:
 
 
 def test_the_same_event_meanwhile(workshop: Workshop, videos: Videos) -> None:
-    job_id = workshop.upload(videos["long.mp4"])
-    first = in_thread(lambda: workshop.convert(job_id))
-    until(is_under_way(workshop, job_id))
-    # Returns as soon as it sees that the first one lives.
-    workshop.convert(job_id)
-    assert first.is_alive()
-    assert workshop.job(job_id)["state"] == "converting"
-    first.join()
-    assert_converted_once(workshop, job_id)
+    job_id = workshop.upload(videos["index-last.mp4"])
+    first = job_store.claim(workshop.jobs, job_id, lease_s=60)
+    assert first
+    second = in_thread(lambda: workshop.convert(job_id))
+    until(lambda: workshop.shows_life(first) and not second.is_alive())
+    job = workshop.job(job_id)
+    assert (job["state"], job["attempt"]) == ("converting", 1)
+    assert (workshop.files_of(job_id), workshop.sent) == (set(), [])
 
 
 def test_an_event_of_a_job_that_is_not_there(workshop: Workshop) -> None:
