@@ -8,13 +8,16 @@ from typing import Any
 import httpx
 from pymongo import MongoClient
 
+import encoding
 from audiolift import jobs as job_store
+from audiolift import segments as segment_store
 from audiolift import store
-from audiolift.events import AudioConverted, VideoHeld, VideoUploaded, encode
+from audiolift.events import AudioConverted, SegmentPlanned, VideoHeld, VideoUploaded, decode, encode
 from audiolift.jobs import Job
 from conversion import convert
 from convert_settings import ConvertSettings
 from drawing import draw
+from planning import Stores
 from probing import probe
 from tests import made
 
@@ -30,6 +33,9 @@ class Workshop:
     def __init__(self, mongo: MongoClient[dict[str, Any]], folder: Path) -> None:
         self.videos, self.mp3s = mongo["videos"], mongo["mp3s"]
         self.jobs = job_store.collection(self.videos)
+        self.stores = Stores(
+            self.jobs, self.videos, self.mp3s, segment_store.collection(self.videos), mongo["segments"]
+        )
         self.folder = folder
         self.sent: list[Mapping[str, Any]] = []
         store.ensure_indexes(self.videos)
@@ -50,12 +56,32 @@ class Workshop:
         """Handles the event of a job once."""
         convert(
             VideoUploaded(job_id, job_id, "", 0, {}),
-            jobs=self.jobs,
-            videos=self.videos,
-            mp3s=self.mp3s,
+            stores=self.stores,
             publish=self.sent.append,
             settings=ConvertSettings(mongodb_uri="", k_sink="", **settings),
         )
+
+    def segmented(self, video: Path | bytes, *, every_s: int = 5, window: int = 16, **options: Any) -> Job:
+        """The job of a video after it was converted in segments, one after the other."""
+        job_id = self.upload(video, **options)
+        settings = {"segment_from_s": 1, "segment_s": every_s, "segment_window": window}
+        self.convert(job_id, **settings)
+        for event in self.sent:
+            self.handle(event, job_id, **settings)
+        return self.job(job_id)
+
+    def handle(self, envelope: Mapping[str, Any], job_id: str, **settings: Any) -> None:
+        """Handles an event if it is for convert to make the audio of this job."""
+        event = decode(envelope, envelope["data"])
+        if isinstance(event, VideoUploaded) and event.job == job_id:
+            self.convert(job_id, **settings)
+        if isinstance(event, SegmentPlanned) and event.job == job_id:
+            encoding.encode(
+                event,
+                stores=self.stores,
+                publish=self.sent.append,
+                settings=ConvertSettings(mongodb_uri="", k_sink="", **settings),
+            )
 
     def shows_life(self, job: Job) -> bool:
         """Has the worker of a job report, as one does while it converts."""

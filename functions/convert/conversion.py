@@ -5,23 +5,23 @@ attempt leaves behind is removed by the one that ends the job.
 """
 
 import contextlib
-import itertools
+import functools
 import logging
-import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
-from pathlib import PurePath
-from typing import BinaryIO
 
 from pymongo.errors import PyMongoError
 
-import archive
 import contents
-import id3
+import extraction
+import joining
+import planning
+import storing
 import video_reader
-from audiolift import covers, metrics, options, store, tracing
+from audiolift import covers, metrics, options, store
 from audiolift import jobs as job_store
+from audiolift import segments as segment_store
 from audiolift.covers import Cover
 from audiolift.errors import PermanentError, TransientError
 from audiolift.events import VideoUploaded
@@ -30,15 +30,16 @@ from audiolift.options import Options
 from audiolift.publish import Publish
 from audiolift.store import Bucket, File
 from convert_settings import ConvertSettings
-from extraction import Sound, extract
+from extraction import Sound, Source
 from ffmpeg import Limits
+from packet_track import NotCountableError
 from passes import Passes, Report
+from planning import Stores
 
 log = logging.getLogger("convert")
 
 _POLL_S = 0.25
 _REPORT_S = 0.9
-_NAME_BYTES = 255
 
 
 CONVERSIONS = metrics.Counter(
@@ -63,34 +64,55 @@ class _JobLostError(Exception):
     """The job was deleted, or another worker has it."""
 
 
-def convert(
-    event: VideoUploaded, *, jobs: Jobs, videos: Bucket, mp3s: Bucket, publish: Publish, settings: ConvertSettings
-) -> None:
-    """Ends the job of an uploaded video with an MP3 or an error; does nothing where it has ended, is gone or in work.
+def convert(event: VideoUploaded, *, stores: Stores, publish: Publish, settings: ConvertSettings) -> None:
+    """Ends the job of an uploaded video with an MP3 or an error, or plans its segments, which then end it.
+
+    Does nothing where it has ended, is gone or in work.
 
     Raises:
         TransientError: The event should come again.
         PyMongoError: The same.
     """
     deadline = time.monotonic() + settings.deadline_s
-    job = _take(jobs, event.job, lease_s=settings.lease_s)
+    job = _take(stores.jobs, event.job, lease_s=settings.lease_s)
     if job is None:
         log.info("job %s: nothing to do", event.job)
         return
+    end(job, deadline, stores=stores, settings=settings)
+    send(stores.jobs, event.job, publish)
+
+
+def end(job: Job, deadline: float, *, stores: Stores, settings: ConvertSettings) -> None:
+    """Does what is next for a job that was claimed, and tidies where that ends it.
+
+    Raises:
+        TransientError: The event should come again.
+        PyMongoError: The same.
+    """
     try:
-        useless = _end(job, deadline, jobs=jobs, videos=videos, mp3s=mp3s, settings=settings)
+        useless = _end(job, deadline, stores, settings)
     except Exception:
         CONVERSIONS.add("postponed")
         # Otherwise the next delivery would wait for the lease.
         with contextlib.suppress(PyMongoError):
-            job_store.release(jobs, job)
+            job_store.release(stores.jobs, job)
         raise
+    if useless is None:
+        return
     try:
         for attempt in useless:
-            store.delete(mp3s, _audio_id(job, attempt))
-        job_store.send_outbox(jobs, event.job, publish)
+            store.delete(stores.mp3s, storing.audio_id(job, attempt))
+        segment_store.clear(stores.segments, stores.scratch, job["_id"])
+    except PyMongoError as error:
+        log.warning("job %s has ended, the rest is left to the sweep: %s", job["_id"], error)
+
+
+def send(jobs: Jobs, job_id: str, publish: Publish) -> None:
+    """Sends the events that are due for a job; those that cannot be sent, the sweep sends."""
+    try:
+        job_store.send_outbox(jobs, job_id, publish)
     except (PyMongoError, TransientError) as error:
-        log.warning("job %s has ended, the rest is left to the sweep: %s", event.job, error)
+        log.warning("job %s: its events are left to the sweep: %s", job_id, error)
 
 
 def _take(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
@@ -105,19 +127,24 @@ def _take(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
     return job
 
 
-def _end(
-    job: Job, deadline: float, *, jobs: Jobs, videos: Bucket, mp3s: Bucket, settings: ConvertSettings
-) -> Iterable[int]:
-    """Converts, and ends the job one way or the other. Returns the attempts whose files nobody needs."""
+def _end(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -> Iterable[int] | None:
+    """Converts, and ends the job one way or the other.
+
+    Returns:
+        The attempts whose files nobody needs; None where the job has not ended, or not by this.
+    """
     job_id, attempt, began = job["_id"], job["attempt"], time.monotonic()
     try:
-        audio, sound = _produce(job, deadline, jobs=jobs, videos=videos, mp3s=mp3s, settings=settings)
-        if job_store.complete(jobs, job, audio=audio, duration_s=sound.duration_s, loudness=sound.loudness):
+        made = _produce(job, deadline, stores, settings)
+        if made is None:
+            return None
+        audio, sound = made
+        if job_store.complete(stores.jobs, job, audio=audio, duration_s=sound.duration_s, loudness=sound.loudness):
             log.info("job %s: converted, %.3f s", job_id, sound.duration_s)
             _count(sound.duration_s, time.monotonic() - began)
             return range(1, attempt)
     except PermanentError as error:
-        if job_store.fail(jobs, job_id, error, source="convert", held=job):
+        if job_store.fail(stores.jobs, job_id, error, source="convert", held=job):
             log.info("job %s: %s", job_id, error)
             CONVERSIONS.add("failed")
             return range(1, attempt + 1)
@@ -125,7 +152,9 @@ def _end(
         pass
     log.info("job %s: deleted or taken over", job_id)
     CONVERSIONS.add("lost")
-    return (attempt,)
+    store.delete(stores.mp3s, storing.audio_id(job, attempt))
+    store.delete(stores.scratch, planning.track_id(job_id, attempt))
+    return None
 
 
 def _count(sound_s: float, took_s: float) -> None:
@@ -134,22 +163,44 @@ def _count(sound_s: float, took_s: float) -> None:
     REALTIME_FACTOR.observe(sound_s / took_s)
 
 
-def _produce(
-    job: Job, deadline: float, *, jobs: Jobs, videos: Bucket, mp3s: Bucket, settings: ConvertSettings
-) -> tuple[File, Sound]:
+def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -> tuple[File, Sound] | None:
+    """Makes the audio of a job; None where its segments were planned instead."""
     if job["attempt"] > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
-    video = video_reader.video_of(job, videos)
-    limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_audio_bytes)
-    report = _reporter(jobs, job, settings.lease_s)
+    video = video_reader.video_of(job, stores.videos)
+    limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_scratch_bytes)
+    report = _reporter(stores.jobs, job, settings.lease_s)
     wanted = options.from_dict(job["options"])
-    cover = _cover(job, wanted, videos)
-    with video_reader.serve(videos, video) as reader:
+    keep = functools.partial(
+        storing.keep, job=job, mp3s=stores.mp3s, split=wanted.chapters == "split",
+        alive=functools.partial(report, 99.0, None),
+    )  # fmt: skip
+    with video_reader.serve(stores.videos, video) as reader:
         passes = Passes(reader, limits, report, settings.max_duration_s)
         media, said = passes.look()
-        job_store.note_media(jobs, job, contents.describe(media, said))
-        with extract(passes, media, said, wanted, cover=cover) as sound:
-            return _store(sound, job, wanted, mp3s, report), sound
+        job_store.note_media(stores.jobs, job, contents.describe(media, said))
+        source = extraction.choose(passes, media, said, wanted)
+        cover = _cover(job, wanted, stores.videos)
+        if job.get("plan"):
+            sound = joining.join(passes, job, source, cover, stores, most_bytes=settings.max_audio_bytes)
+            return keep(sound), sound
+        if planning.is_long(source, settings) and _plan(passes, job, source, stores, settings):
+            return None
+        with extraction.extract(passes, source, cover=cover) as sound:
+            return keep(sound), sound
+
+
+def _plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:
+    """Plans the segments of a job. False where it has to be converted in one go."""
+    if not segment_store.begin(stores.jobs, job):
+        raise _JobLostError
+    try:
+        if not planning.plan(passes, job, source, stores, settings):
+            raise _JobLostError
+    except NotCountableError as error:
+        log.info("job %s: in one go: %s", job["_id"], error)
+        return False
+    return True
 
 
 def _cover(job: Job, wanted: Options, videos: Bucket) -> Cover | None:
@@ -174,51 +225,3 @@ def _reporter(jobs: Jobs, job: Job, lease_s: float) -> Report:
         due = time.monotonic() + _REPORT_S
 
     return report
-
-
-@tracing.span("store")
-def _store(sound: Sound, job: Job, wanted: Options, mp3s: Bucket, report: Report) -> File:
-    split = wanted.chapters == "split"
-    writer = store.Writer(
-        mp3s,
-        _audio_id(job, job["attempt"]),
-        name=_audio_name(job["video"]["name"], ".zip" if split else ".mp3"),
-        content_type="application/zip" if split else "audio/mpeg",
-    )
-
-    def write(data: bytes) -> None:
-        writer.write(data)
-        report(99.0, None)
-
-    if split:
-        archive.write(_entries(sound, PurePath(job["video"]["name"]).stem), write)
-    else:
-        write(id3.render(sound.tags, chapters=sound.chapters, cover=sound.cover))
-        for piece in _pieces(sound.parts[0].mp3):
-            write(piece)
-    return writer.close()
-
-
-def _entries(sound: Sound, video: str) -> Iterator[archive.Entry]:
-    """The MP3s of the chapters, as the tracks of an album."""
-    whole, count = sound.tags.get("title", video), len(sound.parts)
-    for number, part in enumerate(sound.parts, 1):
-        title = part.title or whole
-        track = {"title": title, "track_number": f"{number}/{count}"}
-        tag = id3.render({"album": whole, **sound.tags, **track}, cover=sound.cover)
-        size = len(tag) + os.fstat(part.mp3.fileno()).st_size
-        yield archive.Entry(archive.name(number, title, of=count), size, itertools.chain((tag,), _pieces(part.mp3)))
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    file.seek(0)
-    return iter(lambda: file.read(store.BATCH), b"")
-
-
-def _audio_id(job: Job, attempt: int) -> str:
-    return f"{job['_id']}.{attempt}"
-
-
-def _audio_name(video_name: str, ending: str) -> str:
-    stem = PurePath(video_name).stem.encode()[: _NAME_BYTES - len(ending)].decode(errors="ignore")
-    return f"{stem or 'audio'}{ending}"

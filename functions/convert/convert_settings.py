@@ -14,8 +14,16 @@ class ConvertSettings:
 
     mongodb_uri: str = setting("Where MongoDB is, as mongodb://user:password@host/.", secret=True, parse=parse_uri)
     k_sink: str = setting("Where the broker takes events; the SinkBinding sets it.")
-    max_duration_s: int = setting("The longest sound that is converted, in seconds.", default=21600, at_least=1)
-    max_audio_bytes: int = setting("The largest MP3 that is made, in bytes.", default=1024 * MIB, at_least=MIB)
+    max_duration_s: int = setting("The longest sound that is converted, in seconds.", default=86400, at_least=1)
+    max_audio_bytes: int = setting("The largest audio that is made, in bytes.", default=4095 * MIB, at_least=MIB)
+    max_scratch_bytes: int = setting(
+        "How much of an audio that is made in one go may be on the disk, in bytes.", default=1024 * MIB, at_least=MIB
+    )
+    segment_from_s: float = setting(
+        "Sound that is at least so long, in seconds, is converted in segments.", default=120, at_least=20
+    )
+    segment_s: int = setting("How long a segment is, in seconds.", default=120, at_least=10)
+    segment_window: int = setting("How many segments of one job may be in the queue at a time.", default=16, at_least=1)
     deadline_s: float = setting("How long one delivery of an event may take, in seconds.", default=540, at_least=1)
     lease_s: float = setting("After how many silent seconds another worker takes a job over.", default=15, at_least=3)
     max_attempts: int = setting("How often the conversion of a job is begun.", default=10, at_least=1)

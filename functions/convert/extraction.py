@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ import metadata
 import mp3_length
 import recipe
 import tracks
+from audiolift import store
 from audiolift.covers import Cover
 from audiolift.errors import PermanentError
 from audiolift.options import Options, check_fades
@@ -28,11 +29,55 @@ MOST_PARTS = 99
 
 
 @dataclass(frozen=True)
+class Source:
+    """A track of a video, and what is wanted of it."""
+
+    media: Media
+    said: Metadata
+    track: Track
+    options: Options
+
+    @property
+    def expected_s(self) -> float | None:
+        """How many seconds of it are wanted, as far as the video says how long it is."""
+        sound_s = self.media.sound_s(self.track)
+        ends = [end for end in (sound_s, self.options.end) if end is not None]
+        return min(ends) - (self.options.start or 0) if ends else None
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What is said about it, by the names of `id3`."""
+        return id3.chosen(self.said.tags, self.options)
+
+    def chapters(self, length_s: float) -> list[Chapter]:
+        """The chapters of what is wanted, which is that long."""
+        start_s = recipe.in_video(self.options.start or 0, self.media, self.track)
+        return metadata.within(self.said.chapters, start_s, length_s)
+
+    def marks(self, length_s: float) -> Sequence[Chapter]:
+        """The chapters that the MP3 tells of."""
+        return self.chapters(length_s) if self.options.chapters in (None, "keep") else ()
+
+    def pieces(self, length_s: float) -> Sequence[Chapter]:
+        """What becomes an MP3 of its own; each ends where the next one starts, so that no sound is lost between them.
+
+        Raises:
+            PermanentError: `too_many_chapters`.
+        """
+        # Without chapters there is one: that is less to mend than a large video that has to be sent again.
+        found = metadata.starts(self.chapters(length_s), length_s) if self.options.chapters == "split" else ()
+        if len(found) > MOST_PARTS:
+            raise PermanentError("too_many_chapters", count=len(found), limit=MOST_PARTS)
+        return found or (Chapter(0.0, 0.0),)
+
+
+@dataclass(frozen=True)
 class Part:
-    """An MP3 in an open file, without a tag: of all the sound, or of one chapter."""
+    """An MP3 without a tag: of all the sound, or of one chapter. `size` in bytes."""
 
     title: str
-    mp3: BinaryIO
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
@@ -54,78 +99,72 @@ class Sound:
     loudness: dict[str, float | None] | None
 
 
-@contextlib.contextmanager
-def extract(passes: Passes, media: Media, said: Metadata, options: Options, *, cover: Cover | None) -> Iterator[Sound]:
-    """The sound of a video, in scratch files that are gone with the block.
-
-    Args:
-        passes: Run ffmpeg on the video.
-        media: What was seen in it.
-        said: What it says about itself.
-        options: What was asked for.
-        cover: The picture that was sent for it.
+def choose(passes: Passes, media: Media, said: Metadata, options: Options) -> Source:
+    """The track of a video that is meant.
 
     Raises:
-        PermanentError: The video has no sound that can be converted as asked; each reason has its code.
-        TransientError: The store, the memory, the disk or the time did not suffice.
+        PermanentError: There is none, or it cannot be converted as asked; each reason has its code.
     """
     track = tracks.choose(media.tracks, options.track)
     checks.readable(passes.reader, media, track)
     checks.times(media, track, options, passes.max_duration_s)
-    expected_s = _expected_s(media, track, options)
-    shape, before = _listen(passes, media, track, options, expected_s)
-    pieces = _pieces(_chapters(said, media, track, options, shape.length_s), shape.length_s, options)
+    return Source(media, said, track, options)
+
+
+@contextlib.contextmanager
+def extract(passes: Passes, source: Source, *, cover: Cover | None) -> Iterator[Sound]:
+    """The sound of a video in one go, in scratch files that are gone with the block.
+
+    Args:
+        passes: Run ffmpeg on the video.
+        source: What of it is wanted.
+        cover: The picture that was sent for it.
+
+    Raises:
+        PermanentError: It cannot be converted as asked; each reason has its code.
+        TransientError: The store, the memory, the disk or the time did not suffice.
+    """
+    media, track, options = source.media, source.track, source.options
+    shape, before = _listen(passes, source)
+    pieces = source.pieces(shape.length_s)
     shape = replace(shape, splits_s=[piece.start_s for piece in pieces[1:]])
     with contextlib.ExitStack() as scratch:
         # Without names, so the kernel removes them whatever happens to this process.
         files = [scratch.enter_context(tempfile.TemporaryFile(buffering=0)) for _ in pieces]
-        outcome = passes.encode(files, media, track, options, shape=shape, expected_s=expected_s)
+        outcome = passes.encode(files, media, track, options, shape=shape, expected_s=source.expected_s)
         lengths_s = [mp3_length.length_s(file) for file in files]
         heard_s = sum(outcome.reached_s if length_s is None else length_s for length_s in lengths_s)
-        _check(passes, media, track, options, heard_s=heard_s, expected_s=expected_s, log=outcome.log)
-        if sum(os.fstat(file.fileno()).st_size for file in files) > passes.limits.file_bytes:
+        check(passes, source, heard_s=heard_s, log=outcome.log)
+        sizes = [os.fstat(file.fileno()).st_size for file in files]
+        if sum(sizes) > passes.limits.file_bytes:
             raise PermanentError("audio_too_large", limit=passes.limits.file_bytes)
-        parts = [Part(piece.title, file) for piece, file in zip(pieces, files, strict=True)]
         yield Sound(
-            parts,
+            [
+                Part(piece.title, size, functools.partial(_read, file))
+                for piece, size, file in zip(pieces, sizes, files, strict=True)
+            ],
             heard_s,
-            id3.chosen(said.tags, options),
-            _chapters(said, media, track, options, heard_s) if options.chapters in (None, "keep") else (),
-            _picture(passes, media) if options.cover in (None, "keep") else cover,
-            _loudness(passes, parts, options, before, shape),
+            source.tags,
+            source.marks(heard_s),
+            picture(passes, source, cover),
+            _loudness(passes, files, options, before, shape),
         )
 
 
-def _chapters(said: Metadata, media: Media, track: Track, options: Options, length_s: float) -> list[Chapter]:
-    return metadata.within(said.chapters, recipe.in_video(options.start or 0, media, track), length_s)
+def check(passes: Passes, source: Source, *, heard_s: float, log: str) -> None:
+    """Makes sure that nothing is missing of what was heard.
 
+    Args:
+        passes: Run ffmpeg on the video.
+        source: What of it is wanted.
+        heard_s: How long it turned out to be, in seconds.
+        log: What ffmpeg said meanwhile.
 
-def _pieces(chapters: Sequence[Chapter], length_s: float, options: Options) -> Sequence[Chapter]:
-    """What becomes an MP3 of its own; each ends where the next one starts, so that no sound is lost between them."""
-    # Without chapters there is one: that is less to mend than a large video that has to be sent again.
-    pieces = metadata.starts(chapters, length_s) if options.chapters == "split" else ()
-    if len(pieces) > MOST_PARTS:
-        raise PermanentError("too_many_chapters", count=len(pieces), limit=MOST_PARTS)
-    return pieces or (Chapter(0.0, 0.0),)
-
-
-def _listen(
-    passes: Passes, media: Media, track: Track, options: Options, expected_s: float | None
-) -> tuple[Shape, loudness.Level | None]:
-    """What has to be known of the sound before it is encoded; mostly nothing."""
-    if options.normalize is None and options.fade_out is None and options.chapters != "split":
-        return Shape(), None
-    outcome = passes.listen(media, track, options, expected_s)
-    shape = Shape(length_s=outcome.reached_s)
-    if options.normalize is None:
-        return shape, None
-    before = loudness.parse(outcome.log)
-    return replace(shape, gain_db=loudness.gain_db(before, options.normalize)), before
-
-
-def _check(
-    passes: Passes, media: Media, track: Track, options: Options, *, heard_s: float, expected_s: float | None, log: str
-) -> None:
+    Raises:
+        PermanentError: `video_truncated`, `audio_damaged`, `audio_empty`, `start_after_end`, `video_too_long` or
+            `option_invalid`.
+    """
+    media, track, options, expected_s = source.media, source.track, source.options, source.expected_s
     track_end = functools.partial(passes.end_s, (f"0:{track.stream}",))
     if recipe.is_copied(track, options) and expected_s is not None and expected_s - heard_s > checks.SLACK_S:
         checks.copy(media, track, heard_s, track_end())
@@ -137,20 +176,34 @@ def _check(
     check_fades(options, heard_s)
 
 
-def _picture(passes: Passes, media: Media) -> Cover | None:
-    return None if media.cover is None else passes.picture(media.cover)
+def picture(passes: Passes, source: Source, cover: Cover | None) -> Cover | None:
+    """The picture of the MP3: the one that was sent for it, or the video's."""
+    if source.options.cover not in (None, "keep"):
+        return cover
+    return None if source.media.cover is None else passes.picture(source.media.cover)
+
+
+def _listen(passes: Passes, source: Source) -> tuple[Shape, loudness.Level | None]:
+    """What has to be known of the sound before it is encoded; mostly nothing."""
+    options = source.options
+    if options.normalize is None and options.fade_out is None and options.chapters != "split":
+        return Shape(), None
+    outcome = passes.listen(source.media, source.track, options, source.expected_s)
+    shape = Shape(length_s=outcome.reached_s)
+    if options.normalize is None:
+        return shape, None
+    before = loudness.parse(outcome.log)
+    return replace(shape, gain_db=loudness.gain_db(before, options.normalize)), before
 
 
 def _loudness(
-    passes: Passes, parts: Sequence[Part], options: Options, before: loudness.Level | None, shape: Shape
+    passes: Passes, files: Sequence[BinaryIO], options: Options, before: loudness.Level | None, shape: Shape
 ) -> dict[str, float | None] | None:
     if before is None or options.normalize is None:
         return None
-    after = passes.level([part.mp3 for part in parts])
-    return loudness.report(before, after, gain_db=shape.gain_db, target_lufs=options.normalize)
+    return loudness.report(before, passes.level(files), gain_db=shape.gain_db, target_lufs=options.normalize)
 
 
-def _expected_s(media: Media, track: Track, options: Options) -> float | None:
-    sound_s = media.sound_s(track)
-    ends = [end for end in (sound_s, options.end) if end is not None]
-    return min(ends) - (options.start or 0) if ends else None
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    file.seek(0)
+    return iter(lambda: file.read(store.BATCH), b"")

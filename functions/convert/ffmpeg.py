@@ -21,6 +21,8 @@ from audiolift.errors import TransientError
 
 #: Is told about once a second how many seconds of output there are; raises to end the run.
 Tick = Callable[[float], None]
+#: Takes what comes out of a pipe.
+Sink = Callable[[bytes], object]
 
 TICK_S = 1.0
 #: The end of what ffmpeg says is kept; a broken video can make it say a line per packet.
@@ -59,7 +61,9 @@ class Outcome:
     reached_s: float
 
 
-def run(arguments: Sequence[str], *, limits: Limits, tick: Tick, pass_fds: Sequence[int] = ()) -> Outcome:
+def run(
+    arguments: Sequence[str], *, limits: Limits, tick: Tick, pass_fds: Sequence[int] = (), sink: Sink | None = None
+) -> Outcome:
     """Runs ffmpeg to its end; whatever is raised here or in `tick`, nothing of it is left running.
 
     Args:
@@ -67,6 +71,7 @@ def run(arguments: Sequence[str], *, limits: Limits, tick: Tick, pass_fds: Seque
         limits: Its bounds.
         tick: Is called from time to time.
         pass_fds: Open files that it inherits.
+        sink: Takes the output as it comes. Then progress is read from the log.
 
     Raises:
         TransientError: `conversion_timeout`, at the deadline.
@@ -83,7 +88,7 @@ def run(arguments: Sequence[str], *, limits: Limits, tick: Tick, pass_fds: Seque
     )
     with process:
         try:
-            return _follow(process, limits.deadline, tick)
+            return _follow(process, limits.deadline, tick, sink)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -113,29 +118,38 @@ def _confinement(limits: Limits, open_files: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _follow(process: subprocess.Popen[bytes], deadline: float, tick: Tick) -> Outcome:
+def _follow(process: subprocess.Popen[bytes], deadline: float, tick: Tick, sink: Sink | None) -> Outcome:
     log, output = bytearray(), bytearray()
+    progress = output if sink is None else log
     with selectors.DefaultSelector() as pipes:
-        for pipe, kept in ((process.stderr, log), (process.stdout, output)):
+        for pipe, take in ((process.stderr, _end_of(log)), (process.stdout, sink or _end_of(output))):
             assert pipe is not None  # noqa: S101  # both were asked for
-            pipes.register(pipe, selectors.EVENT_READ, kept)
+            pipes.register(pipe, selectors.EVENT_READ, take)
         for _ in _every(TICK_S, pipes):
             if time.monotonic() > deadline:
                 raise TransientError("conversion_timeout", cause=_tail(log))
-            tick(_reached_s(output))
-    return Outcome(process.wait(), _text(log), _text(output), _reached_s(output))
+            tick(_reached_s(progress))
+    return Outcome(process.wait(), _text(log), _text(output), _reached_s(progress))
+
+
+def _end_of(kept: bytearray) -> Sink:
+    def take(data: bytes) -> None:
+        kept.extend(data)
+        del kept[:-LOG_BYTES]
+
+    return take
 
 
 def _every(seconds: float, pipes: selectors.BaseSelector) -> Iterator[None]:
-    """Keeps the ends of what the pipes bring until all are closed, and yields from time to time meanwhile."""
+    """Hands on what the pipes bring until all are closed, and yields from time to time meanwhile."""
     due = time.monotonic() + seconds
     while pipes.get_map():
         for key, _ in pipes.select(max(0.0, due - time.monotonic())):
             data = os.read(key.fd, _PIPE_BYTES)
-            if not data:
+            if data:
+                key.data(data)
+            else:
                 pipes.unregister(key.fileobj)
-            key.data.extend(data)
-            del key.data[:-LOG_BYTES]
         if time.monotonic() >= due:
             yield
             due = time.monotonic() + seconds

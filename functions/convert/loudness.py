@@ -6,7 +6,7 @@ from dataclasses import dataclass
 #: EBU R 128 allows a true peak of -1 dBTP. What goes into the encoder stays under that by what its noise may add.
 CEILING_DBTP = -1.5
 #: The absolute gate: where nothing is louder, nothing was measured (so too under 0.4 s).
-_GATE_LUFS = -70.0
+GATE_LUFS = -70.0
 
 _INTEGRATED = re.compile(r"\bI:\s+(-?[\d.]+) LUFS")
 _PEAK = re.compile(r"\bPeak:\s+(-?[\d.]+) dBFS")
@@ -24,8 +24,8 @@ def parse(log: str) -> Level:
     """Reads the summary at the end of the log."""
     summary = log.rpartition("] Summary:\n")[2]
     integrated, peak = _INTEGRATED.search(summary), _PEAK.search(summary)
-    lufs = float(integrated[1]) if integrated else _GATE_LUFS
-    return Level(lufs if lufs > _GATE_LUFS else None, float(peak[1]) if peak else None)
+    lufs = float(integrated[1]) if integrated else GATE_LUFS
+    return Level(lufs if lufs > GATE_LUFS else None, float(peak[1]) if peak else None)
 
 
 def gain_db(before: Level, target_lufs: float) -> float:

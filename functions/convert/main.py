@@ -6,20 +6,22 @@ import functions_framework
 from flask import Request
 from flask.typing import ResponseReturnValue
 
-from audiolift import consumer, jobs, logs, store, tracing
-from audiolift.events import AudioConverted, VideoHeld, VideoUploaded
+from audiolift import consumer, jobs, logs, segments, store, tracing
+from audiolift.events import AudioConverted, SegmentPlanned, VideoHeld, VideoUploaded
 from audiolift.publish import publisher
 from audiolift.settings import load
 from conversion import convert as end_job
 from convert_settings import ConvertSettings
 from drawing import draw
+from encoding import encode
+from planning import Stores
 from probing import probe
 
 logs.start()
 tracing.start("convert")
 
-_Consumed = VideoUploaded | VideoHeld | AudioConverted
-_KINDS: tuple[type[_Consumed], ...] = (VideoUploaded, VideoHeld, AudioConverted)
+_Consumed = VideoUploaded | SegmentPlanned | VideoHeld | AudioConverted
+_KINDS: tuple[type[_Consumed], ...] = (VideoUploaded, SegmentPlanned, VideoHeld, AudioConverted)
 
 settings = load(ConvertSettings)
 mongo = store.connect(settings.mongodb_uri)
@@ -32,19 +34,23 @@ def convert(request: Request) -> ResponseReturnValue:
 
 
 def _convert(event: _Consumed) -> None:
-    videos, publish = mongo["videos"], publisher(settings.k_sink)
-    found = jobs.collection(videos)
+    found, publish = stores(), publisher(settings.k_sink)
     match event:
         case VideoUploaded():
-            end_job(event, jobs=found, videos=videos, mp3s=_mp3s(), publish=publish, settings=settings)
+            end_job(event, stores=found, publish=publish, settings=settings)
+        case SegmentPlanned():
+            encode(event, stores=found, publish=publish, settings=settings)
         case VideoHeld():
-            probe(event, jobs=found, videos=videos, publish=publish, settings=settings)
+            probe(event, jobs=found.jobs, videos=found.videos, publish=publish, settings=settings)
         case AudioConverted():
-            draw(event, jobs=found, mp3s=_mp3s(), settings=settings)
+            draw(event, jobs=found.jobs, mp3s=found.mp3s, settings=settings)
 
 
 @functools.cache
-def _mp3s() -> store.Bucket:
-    bucket = mongo["mp3s"]
-    store.ensure_indexes(bucket)
-    return bucket
+def stores() -> Stores:
+    """The stores, with the indexes that are needed here; once per process."""
+    videos = mongo["videos"]
+    found = Stores(jobs.collection(videos), videos, mongo["mp3s"], segments.collection(videos), mongo["segments"])
+    store.ensure_indexes(found.mp3s)
+    segments.ensure_indexes(found.segments, found.scratch)
+    return found

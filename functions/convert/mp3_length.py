@@ -2,15 +2,12 @@
 
 from typing import BinaryIO
 
+import mp3_frames
+from xing import PARTS
+
 _ID3_HEADER = 10
-#: MPEG-1's; MPEG-2 has the halves and MPEG-2.5 the quarters (ISO/IEC 11172-3, section 2.4.2.3).
-_SAMPLE_RATES = (44100, 48000, 32000)
-_MPEG1, _HALVINGS = 3, {3: 0, 2: 1, 0: 2}
-_MONO, _SYNC, _RESERVED = 3, 0xFF, 3
 #: A frame with a Xing header is longer: that alone takes 4 bytes, 32 of side information, 120 and a LAME tag of 36.
 _XING_BYTES = 192
-#: The parts of a Xing header, each with the flag that says it is there: frames, bytes, seek table, quality.
-_PARTS = ((1, 4), (2, 4), (4, 100), (8, 4))
 
 
 def length_s(mp3: BinaryIO) -> float | None:
@@ -24,22 +21,17 @@ def length_s(mp3: BinaryIO) -> float | None:
 
 def _xing_s(frame: bytes) -> float | None:
     # What was copied from a damaged track may begin with anything.
-    if len(frame) < _XING_BYTES or not _is_frame(frame):
+    header = mp3_frames.parse(frame) if len(frame) >= _XING_BYTES else None
+    if header is None:
         return None
-    version, mono = frame[1] >> 3 & 3, frame[3] >> 6 == _MONO
-    rate = _SAMPLE_RATES[frame[2] >> 2 & 3] >> _HALVINGS[version]
     # The header takes the place of the sound, after the frame's header and side information.
-    samples, side = (1152, 17 if mono else 32) if version == _MPEG1 else (576, 9 if mono else 17)
-    xing = frame[4 + side :]
+    xing = frame[4 + header.side_size :]
     if xing[:4] not in (b"Xing", b"Info") or not xing[7] & 1:
         return None
-    lame = xing[8 + sum(size for flag, size in _PARTS if xing[7] & flag) :]
+    lame = xing[8 + sum(size for flag, size in PARTS if xing[7] & flag) :]
     left_out = int.from_bytes(lame[21:24])
-    return (int.from_bytes(xing[8:12]) * samples - (left_out >> 12) - (left_out & 0xFFF)) / rate
-
-
-def _is_frame(frame: bytes) -> bool:
-    return frame[0] == _SYNC and frame[1] >> 3 & 3 in _HALVINGS and frame[2] >> 2 & 3 != _RESERVED
+    samples = int.from_bytes(xing[8:12]) * header.samples
+    return (samples - (left_out >> 12) - (left_out & 0xFFF)) / header.sample_rate
 
 
 def _syncsafe(number: bytes) -> int:

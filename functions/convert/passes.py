@@ -46,7 +46,7 @@ class Passes:
     def look(self) -> tuple[Media, Metadata]:
         """What the video has in it, and what it says about itself."""
         marker = f"|{secrets.token_hex(8)}|"
-        outcome = self._run(recipe.describe(self.reader.url, marker=marker), tick=self._still(0.0))
+        outcome = self.run(recipe.describe(self.reader.url, marker=marker), tick=self.still(0.0))
         media, said = parse(outcome.log, url=self.reader.url, marker=marker), metadata.parse(outcome.output)
         if "ogg" in media.formats and media.tracks:
             # There the tags of the whole are in its sound.
@@ -55,13 +55,13 @@ class Passes:
 
     def end_s(self, streams: Sequence[str] = recipe.ALL) -> float:
         """How many seconds after the start of the video the last of these streams really ends."""
-        return self._run(recipe.measure(self.reader.url, streams), tick=self._still(_ENCODED)).reached_s
+        return self.run(recipe.measure(self.reader.url, streams), tick=self.still(_ENCODED)).reached_s
 
     def picture(self, stream: int) -> Cover | None:
         """An attached picture, unless it is too large for a cover."""
         with tempfile.TemporaryFile(buffering=0) as file:
             arguments = recipe.picture(self.reader.url, stream, target_fd=file.fileno())
-            self._run(arguments, tick=self._still(_ENCODED), files=(file,), file_bytes=covers.LIMIT + 1)
+            self.run(arguments, tick=self.still(_ENCODED), files=(file,), file_bytes=covers.LIMIT + 1)
             file.seek(0)
             try:
                 return covers.read(file.read())
@@ -72,7 +72,7 @@ class Passes:
     def listen(self, media: Media, track: Track, options: Options, expected_s: float | None) -> Outcome:
         """Decodes what will be encoded."""
         arguments = recipe.listen(self.reader.url, media=media, track=track, options=options)
-        return self._run(arguments, tick=self._progress(expected_s, 0.0, _LISTENING))
+        return self.run(arguments, tick=self._progress(expected_s, 0.0, _LISTENING))
 
     @tracing.span("encode")
     def encode(
@@ -89,7 +89,7 @@ class Passes:
             self.reader.url, media=media, track=track, options=options, shape=shape, target_fds=fds
         )
         tick = self._progress(expected_s, _LISTENING if shape.length_s else 0.0, _ENCODED)
-        outcome = self._run(arguments, tick=tick, files=files)
+        outcome = self.run(arguments, tick=tick, files=files)
         if outcome.status == -signal.SIGXFSZ:
             raise PermanentError("audio_too_large", limit=self.limits.file_bytes)
         if outcome.status:
@@ -102,7 +102,7 @@ class Passes:
         for file in files:
             file.seek(0)
         arguments = recipe.levels([file.fileno() for file in files])
-        return loudness.parse(self._run(arguments, tick=self._still(_ENCODED), files=files).log)
+        return loudness.parse(self.run(arguments, tick=self.still(_ENCODED), files=files).log)
 
     @tracing.span("draw")
     def peaks(self, samples: int) -> str:
@@ -111,25 +111,29 @@ class Passes:
         Raises:
             PermanentError: `audio_damaged`.
         """
-        outcome = self._run(recipe.peaks(self.reader.url, samples), tick=self._still(0.0))
+        outcome = self.run(recipe.peaks(self.reader.url, samples), tick=self.still(0.0))
         if outcome.status:
             raise PermanentError("audio_damaged", cause=outcome.log[-1000:])
         return outcome.output
 
     def _stream_tags(self, stream: int) -> Mapping[str, str]:
-        outcome = self._run(recipe.stream_tags(self.reader.url, stream), tick=self._still(0.0))
+        outcome = self.run(recipe.stream_tags(self.reader.url, stream), tick=self.still(0.0))
         return metadata.parse(outcome.output).tags
 
-    def _run(
-        self, arguments: Sequence[str], *, tick: Tick, files: Sequence[BinaryIO] = (), file_bytes: int | None = None
-    ) -> Outcome:
+    def run(
+        self, arguments: Sequence[str], *,
+        tick: Tick, files: Sequence[BinaryIO] = (), file_bytes: int | None = None, sink: ffmpeg.Sink | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Runs ffmpeg as `ffmpeg.run` does, on the video; its exit status is the caller's to look at."""
+
         def watch(reached_s: float) -> None:
             if self.reader.error:
                 raise self.reader.error
             tick(reached_s)
 
         limits = replace(self.limits, file_bytes=file_bytes or self.limits.file_bytes)
-        outcome = ffmpeg.run(arguments, limits=limits, tick=watch, pass_fds=[file.fileno() for file in files])
+        fds = [file.fileno() for file in files]
+        outcome = ffmpeg.run(arguments, limits=limits, tick=watch, pass_fds=fds, sink=sink)
         if self.reader.error:
             raise self.reader.error
         killed = outcome.status < 0 and outcome.status != -signal.SIGXFSZ
@@ -140,7 +144,8 @@ class Passes:
             raise TransientError("unavailable", cause=cause)
         return outcome
 
-    def _still(self, percent: float) -> Tick:
+    def still(self, percent: float) -> Tick:
+        """For a pass that gets no further."""
         return lambda _reached_s: self.report(percent, None)
 
     def _progress(self, expected_s: float | None, start: float, end: float) -> Tick:

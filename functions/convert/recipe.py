@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from audiolift.options import Options
+from audiolift.options import SAMPLE_RATES, Options
 from media import Media, Track
 
 #: Demuxers of audio and video that open nothing but the file they are given. Not in here: playlists (hls, dash, concat,
@@ -22,10 +22,10 @@ _SEEK_FROM_S = 30.0
 #: Decoded before the start and thrown away: the first frames after a seek lack those that they build on.
 _RUN_UP_S = 1.0
 #: Time by the number of samples before: the sound may start later than the video, and containers round.
-_COUNTED = "asetpts=N/SR/TB"
+COUNTED = "asetpts=N/SR/TB"
 _RESTARTED = "asetpts=PTS-STARTPTS"
 #: More undecodable packets than this and the sound is not worth having; ffmpeg then ends with status 69.
-_MAX_ERROR_RATE = "0.2"
+MAX_ERROR_RATE = "0.2"
 #: Surround sound as two channels or one. Dialogue is in the centre: it goes to both sides at -3 dB and the surround
 #: channels, where the noise is, at -6 dB (both of ITU-R BS.775). The effects channel is left out: it repeats at a level
 #: meant for a subwoofer what the others have. `rematrix_maxval` scales all of it so that the loudest channels together
@@ -33,7 +33,7 @@ _MAX_ERROR_RATE = "0.2"
 _DOWNMIX = "center_mix_level=0.7071:surround_mix_level=0.5:lfe_mix_level=0:rematrix_maxval=1"
 #: A lossless copy, and the mean: neither clips, and what is alike on both sides keeps its level.
 _BOTH_SIDES, _MEAN = "pan=stereo|c0=c0|c1=c0", "pan=mono|c0=0.5*c0+0.5*c1"
-_EBUR128 = "ebur128=peak=true:framelog=quiet"
+EBUR128 = "ebur128=peak=true:framelog=quiet"
 _TO_TEXT = ("-f", "ffmetadata", "pipe:1")
 
 
@@ -54,18 +54,18 @@ class Shape:
 
 def describe(url: str, *, marker: str) -> list[str]:
     """Describes a video in the log, with `marker` between the fields of each stream; its metadata go to the output."""
-    return ["-v", "info", "-dump_separator", marker, *_input(url), *_TO_TEXT]
+    return ["-v", "info", "-dump_separator", marker, *opened(url), *_TO_TEXT]
 
 
 def stream_tags(url: str, stream: int) -> list[str]:
     """Writes the tags of one stream to the output."""
-    return ["-v", "error", *_input(url), "-map_metadata", f"0:s:{stream}", *_TO_TEXT]
+    return ["-v", "error", *opened(url), "-map_metadata", f"0:s:{stream}", *_TO_TEXT]
 
 
 def picture(url: str, stream: int, *, target_fd: int) -> list[str]:
     """Copies an attached picture into an open file."""
     return [
-        *_reporting(), *_input(url), "-map", f"0:{stream}", "-c", "copy", "-frames:v", "1",
+        *reporting(), *opened(url), "-map", f"0:{stream}", "-c", "copy", "-frames:v", "1",
         "-f", "data", "-fd", str(target_fd), "fd:",
     ]  # fmt: skip
 
@@ -73,10 +73,10 @@ def picture(url: str, stream: int, *, target_fd: int) -> list[str]:
 def listen(url: str, *, media: Media, track: Track, options: Options) -> list[str]:
     """Decodes what will be encoded, to learn how long it is and, in the log, how loud."""
     seek, cut = _cut(media, track, options)
-    filters = [*cut, *_mix(track, options), *([_EBUR128] if options.normalize else [])]
+    filters = [*cut, *mix(track, options), *([EBUR128] if options.normalize else [])]
     # Its summary is information, not an error.
     return [
-        *_reporting("info"), *seek, *_input(url), "-map", f"0:{track.stream}", *_filtered(filters),
+        *reporting("info"), *seek, *opened(url), "-map", f"0:{track.stream}", *filtered(filters),
         "-map_metadata", "-1", "-f", "null", "-",
     ]  # fmt: skip
 
@@ -86,16 +86,16 @@ def convert(
 ) -> list[str]:
     """Makes one or, split, several MP3s in open files, which ffmpeg inherits: their headers are written last."""
     seek, cut = _cut(media, track, options)
-    filters = [*cut, *_mix(track, options), *_loudness_and_fades(options, shape)]
-    arguments = [*_reporting(), "-max_error_rate", _MAX_ERROR_RATE, *seek, *_input(url)]
+    filters = [*cut, *mix(track, options), *loudness_and_fades(options, shape)]
+    arguments = [*reporting(), "-max_error_rate", MAX_ERROR_RATE, *seek, *opened(url)]
     if shape.splits_s:
         sources: list[Sequence[str]] = [("-map", f"[part{number}]") for number in range(len(target_fds))]
         arguments += ["-filter_complex", f"[0:{track.stream}]{','.join([*filters, _split(shape.splits_s)])}"]
     else:
-        sources = [("-map", f"0:{track.stream}", *_filtered(filters))]
+        sources = [("-map", f"0:{track.stream}", *filtered(filters))]
     bare = ("-map_metadata", "-1", "-map_chapters", "-1", "-id3v2_version", "0", "-f", "mp3")
     for source, target_fd in zip(sources, target_fds, strict=True):
-        arguments += [*source, *_encoder(track, options), *bare, "-fd", str(target_fd), "fd:"]
+        arguments += [*source, *encoder(track, options), *bare, "-fd", str(target_fd), "fd:"]
     return arguments
 
 
@@ -105,14 +105,14 @@ def levels(source_fds: Sequence[int]) -> list[str]:
         part for fd in source_fds for part in ("-f", "mp3", "-protocol_whitelist", "fd", "-fd", str(fd), "-i", "fd:")
     )
     together = "".join(f"[{number}:a]" for number in range(len(source_fds)))
-    joined = f"{together}concat=n={len(source_fds)}:v=0:a=1,{_EBUR128}"
-    return [*_reporting("info"), *inputs, "-filter_complex", joined, "-f", "null", "-"]
+    joined = f"{together}concat=n={len(source_fds)}:v=0:a=1,{EBUR128}"
+    return [*reporting("info"), *inputs, "-filter_complex", joined, "-f", "null", "-"]
 
 
 def measure(url: str, streams: Sequence[str] = ALL) -> list[str]:
     """Reads all there is of some streams, decoding nothing, to see where the last of them ends."""
     maps = (part for stream in streams for part in ("-map", stream))
-    return [*_reporting(), *_input(url), *maps, "-c", "copy", "-f", "null", "-"]
+    return [*reporting(), *opened(url), *maps, "-c", "copy", "-f", "null", "-"]
 
 
 def peaks(url: str, samples: int) -> list[str]:
@@ -123,7 +123,7 @@ def peaks(url: str, samples: int) -> list[str]:
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=Min_level+Max_level",
         "ametadata=print:file=-",
     )
-    return ["-v", "error", "-nostats", *_input(url), "-map", "0:a:0", *_filtered(filters), "-f", "null", "-"]
+    return ["-v", "error", "-nostats", *opened(url), "-map", "0:a:0", *filtered(filters), "-f", "null", "-"]
 
 
 def is_copied(track: Track, options: Options) -> bool:
@@ -131,20 +131,28 @@ def is_copied(track: Track, options: Options) -> bool:
     return track.codec == "mp3" and not options.changes_sound
 
 
+def output_rate(rate: int, options: Options) -> int:
+    """The sample rate of the MP3, of sound with this one; 0 for one that is not known."""
+    return options.sample_rate or (rate and min(SAMPLE_RATES, key=lambda known: abs(known - rate)))
+
+
 def in_video(sound_s: float, media: Media, track: Track) -> float:
     """A time counted from the start of the sound, counted from the start of the video instead."""
     return sound_s + track.start_s - media.start_s
 
 
-def _reporting(level: str = "error") -> Sequence[str]:
+def reporting(level: str = "error") -> Sequence[str]:
+    """Has ffmpeg say on its output how far it is."""
     return "-v", level, "-nostats", "-progress", "pipe:1", "-stats_period", "1"
 
 
-def _input(url: str) -> Sequence[str]:
+def opened(url: str) -> Sequence[str]:
+    """A video to read."""
     return "-protocol_whitelist", "http,tcp", "-format_whitelist", FORMATS, "-i", url
 
 
-def _filtered(filters: Sequence[str]) -> Sequence[str]:
+def filtered(filters: Sequence[str]) -> Sequence[str]:
+    """Sends the sound through filters, if there are any."""
     return ("-af", ",".join(filters)) if filters else ()
 
 
@@ -156,12 +164,12 @@ def _cut(media: Media, track: Track, options: Options) -> tuple[Sequence[str], S
         seek = in_video(start, media, track) - _RUN_UP_S
         return ("-ss", f"{seek:.6f}"), (f"atrim=start={_RUN_UP_S:.6f}{length}", _RESTARTED)
     if start or length:
-        return (), (_COUNTED, f"atrim=start={start:.6f}{length}", _RESTARTED)
-    return (), (_COUNTED,) if options.fade_out or options.fade_in or options.chapters == "split" else ()
+        return (), (COUNTED, f"atrim=start={start:.6f}{length}", _RESTARTED)
+    return (), (COUNTED,) if options.fade_out or options.fade_in or options.chapters == "split" else ()
 
 
-def _mix(track: Track, options: Options) -> Sequence[str]:
-    """The wanted channels and sample rate."""
+def mix(track: Track, options: Options) -> Sequence[str]:
+    """The filters that bring the sound to the wanted channels and sample rate."""
     channels = options.channels or (1 if options.quality == "voice" else None)
     match track.layout, channels:
         case ("mono", 2):
@@ -172,10 +180,12 @@ def _mix(track: Track, options: Options) -> Sequence[str]:
             mixed = []
         case _:
             mixed = [f"aresample=ochl={'mono' if channels == 1 else 'stereo'}:{_DOWNMIX}"]
-    return [*mixed, *([f"aresample={options.sample_rate}"] if options.sample_rate else [])]
+    rate = output_rate(track.sample_rate, options)
+    return [*mixed, *([f"aresample={rate}"] if rate != track.sample_rate else [])]
 
 
-def _loudness_and_fades(options: Options, shape: Shape) -> Sequence[str]:
+def loudness_and_fades(options: Options, shape: Shape) -> Sequence[str]:
+    """The filters that change how loud the sound is, by its time."""
     filters = [f"volume={shape.gain_db:.1f}dB"] if shape.gain_db else []
     if options.fade_in:
         filters.append(f"afade=t=in:d={options.fade_in:.6f}")
@@ -191,10 +201,18 @@ def _split(splits_s: Sequence[float]) -> str:
     return ";".join([cut, *(f"[cut{number}]{_RESTARTED}[part{number}]" for number in numbers)])
 
 
-def _encoder(track: Track, options: Options) -> Sequence[str]:
+def variable_quality(options: Options) -> int | None:
+    """LAME's quality of a variable bit rate; None where it is constant."""
+    if options.constant_bitrate:
+        return None
+    return 2 if options.vbr is None else options.vbr
+
+
+def encoder(track: Track, options: Options) -> Sequence[str]:
+    """What makes MP3 of the sound."""
     if is_copied(track, options):
         return "-c:a", "copy"
     lame = ("-c:a", "libmp3lame")
     if bitrate := options.constant_bitrate:
         return *lame, "-b:a", f"{bitrate}k"
-    return *lame, "-q:a", str(2 if options.vbr is None else options.vbr)
+    return *lame, "-q:a", str(variable_quality(options))

@@ -1,4 +1,4 @@
-"""Serves one video from GridFS to ffmpeg: HTTP with Range (RFC 9110, section 14) on the loopback address.
+"""Serves one file, mostly a video, from GridFS to ffmpeg: HTTP with Range (RFC 9110, section 14) on the loopback.
 
 ffmpeg needs to seek (an MP4 may have its index at the end), a pipe cannot, and a temporary copy would cost the video's
 size on disk. What goes wrong in the store is kept in `error`, because to ffmpeg it is only a connection that broke.
@@ -10,7 +10,7 @@ import re
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pymongo.errors import PyMongoError
@@ -23,21 +23,27 @@ from audiolift.store import Bucket, File
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
 _BLOCK = 65536
 
+#: Bytes of a file, from and up to.
+Span = tuple[int, int]
+
 
 class VideoReader(ThreadingHTTPServer):
     """A running server; `serve` makes one.
 
     Attributes:
         url: Where the video is, with a path that nobody can guess: others on this machine may reach the port.
+        size: How many bytes it serves.
         error: What went wrong in the store, if anything did.
     """
 
     daemon_threads = True
 
-    def __init__(self, bucket: Bucket, file: File) -> None:
+    def __init__(self, bucket: Bucket, file: File, spans: Sequence[Span]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bucket = bucket
         self.file = file
+        self.spans = spans
+        self.size = sum(end - start for start, end in spans)
         self.path = f"/{secrets.token_urlsafe(24)}"
         self.url = f"http://127.0.0.1:{self.server_port}{self.path}"
         self.error: AudioliftError | None = None
@@ -51,6 +57,14 @@ class VideoReader(ThreadingHTTPServer):
             stop = min(max(end, start + _BLOCK), self.file.size)
             at, block = self._block = (start, b"".join(store.read(self.bucket, self.file.id, start, stop)))
         return block[start - at : end - at]
+
+    def pieces(self, start: int, end: int) -> Generator[bytes, None, None]:
+        """Yields the bytes from `start` up to and without `end` of what is served."""
+        for first, last in self.spans:
+            length = last - first
+            if start < length and end > 0:
+                yield from store.read(self.bucket, self.file.id, first + max(start, 0), first + min(end, length))
+            start, end = start - length, end - length
 
     def serve_until_closed(self) -> None:
         """Answers requests until `close`."""
@@ -78,9 +92,9 @@ def video_of(job: Job, videos: Bucket) -> File:
 
 
 @contextlib.contextmanager
-def serve(bucket: Bucket, file: File) -> Iterator[VideoReader]:
-    """A `VideoReader` of the file for as long as the block runs."""
-    with VideoReader(bucket, file) as reader:
+def serve(bucket: Bucket, file: File, spans: Sequence[Span] = ()) -> Iterator[VideoReader]:
+    """A `VideoReader` of the file, or of these parts of it as one, for as long as the block runs."""
+    with VideoReader(bucket, file, spans or ((0, file.size),)) as reader:
         thread = threading.Thread(target=reader.serve_until_closed, name="video-reader", daemon=True)
         thread.start()
         try:
@@ -96,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
-        size = self.server.file.size
+        size = self.server.size
         wanted = _RANGE.fullmatch(self.headers.get("Range", "bytes=0-"))
         if not hmac.compare_digest(self.path.encode(), self.server.path.encode()) or wanted is None:
             return self._answer(404, 0)
@@ -117,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
 
     def _send(self, start: int, end: int) -> None:
-        pieces = store.read(self.server.bucket, self.server.file.id, start, end)
+        pieces = self.server.pieces(start, end)
         with contextlib.closing(pieces), contextlib.suppress(ConnectionError):
             try:
                 for piece in pieces:

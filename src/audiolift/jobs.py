@@ -2,7 +2,8 @@
 
     uploading -> uploaded -> converting -> converted -> notified
     uploading -> waiting -> uploaded, where its owner first wants to know what is in the video
-    `failed` from waiting, uploaded and converting, `deleted` from any state.
+    `failed` from waiting, uploaded and converting, and back where an operator has it tried again
+    `deleted` from any state.
 
 An event that becomes due is written to the job's `outbox` in the update that makes it due, sent, then removed; what is
 left over is sent by the sweep. A worker that takes a job gets the next `attempt` number: it names the files that the
@@ -15,7 +16,8 @@ version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumabl
 writer, ...}`, too.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
 address to call; `calls_due` is true from the end of the job until its
-deliveries to webhooks are kept; `calls_resent` counts events of the sweep for that.
+deliveries to webhooks are kept; `calls_resent` counts events of the sweep for that. Of long sounds there is a `plan{}`,
+and `scratch` (`audiolift.segments`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -35,8 +37,9 @@ from audiolift.store import DURABLE, File
 Job = dict[str, Any]
 Jobs = Collection[Job]
 
-#: States that a job leaves only by being deleted (or, from converted, by its mail being sent).
+#: States that a job leaves only by being deleted; converted also by its mail being sent, failed also by `revive`.
 ENDED = ("converted", "notified", "failed", "deleted")
+_NO_PROGRESS = {"percent": 0.0, "eta_s": None}
 
 
 def collection(videos: Database[Job]) -> Jobs:
@@ -52,6 +55,7 @@ def ensure_indexes(jobs: Jobs) -> None:
     jobs.create_index([("audio.file_id", ASCENDING)], sparse=True)
     jobs.create_index([("expires_at", ASCENDING)])
     jobs.create_index([("calls_due", ASCENDING)], sparse=True)
+    jobs.create_index([("scratch", ASCENDING)], sparse=True)
     jobs.create_index(
         [("owner", ASCENDING), ("idempotency_key", ASCENDING)],
         unique=True,
@@ -109,7 +113,7 @@ def start_upload(
         "state": "uploading",
         "attempt": 0,
         "restarts": 0,
-        "progress": {"percent": 0.0, "eta_s": None},
+        "progress": dict(_NO_PROGRESS),
         "outbox": [],
         "version": 1,
         "created_at": now,
@@ -207,15 +211,21 @@ def abandon_upload(jobs: Jobs, job_id: str) -> bool:
 def claim(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
     """Takes a job for conversion, if it waits or its worker has let the lease run out.
 
+    A job that is planned (`audiolift.segments`) can be taken only once there is nothing left but the join.
+
     Returns:
         The job with its new `attempt`, or None where another worker has it, or it has ended.
     """
+    # None is what a job without a plan has.
+    begun = {"state": "converting", "plan.phase": {"$in": [None, "encode"]}, "plan.left": {"$in": [None, []]}}
+    return claim_where(jobs, {"_id": job_id, "$or": [{"state": "uploaded"}, begun]}, lease_s=lease_s)
+
+
+def claim_where(jobs: Jobs, query: dict[str, Any], *, lease_s: float) -> Job | None:
+    """Takes the job that the query finds, if no live lease holds it; returns it as `claim` does."""
     now = _now()
     return jobs.find_one_and_update(
-        {
-            "_id": job_id,
-            "$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": now}}],
-        },
+        query | {"lease_until": {"$not": {"$gt": now}}},
         {
             "$set": {"state": "converting", "lease_until": now + timedelta(seconds=lease_s), "updated_at": now},
             "$inc": {"attempt": 1, "version": 1},
@@ -236,12 +246,12 @@ def progress(jobs: Jobs, job: Job, *, percent: float, eta_s: float | None, lease
         "lease_until": now + timedelta(seconds=lease_s),
         "updated_at": now,
     }
-    return jobs.update_one(_held(job), {"$set": change, "$inc": {"version": 1}}).matched_count == 1
+    return jobs.update_one(as_claimed(job), {"$set": change, "$inc": {"version": 1}}).matched_count == 1
 
 
 def release(jobs: Jobs, job: Job) -> None:
     """Gives a claimed job back after a transient error, so that the next delivery need not wait for the lease."""
-    jobs.update_one(_held(job), {"$set": {"lease_until": _now()}})
+    jobs.update_one(as_claimed(job), {"$set": {"lease_until": _now()}})
 
 
 def complete(
@@ -252,7 +262,7 @@ def complete(
     about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "content_type": audio.content_type}
     about |= {"duration_s": duration_s, "loudness": loudness}
     change = {"audio": about, "progress": {"percent": 100.0, "eta_s": 0.0}, "calls_due": True}
-    return _move(jobs, job["_id"], _held(job), converted, "convert", state="converted", **change) is not None
+    return _move(jobs, job["_id"], as_claimed(job), converted, "convert", state="converted", **change) is not None
 
 
 def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: Job | None = None) -> bool:
@@ -262,12 +272,36 @@ def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: J
         held: The job as its worker claimed it; None ends the job whoever holds it, but not past a live lease.
     """
     free = {"$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": _now()}}]}
-    return _fail(jobs, job_id, _held(held) if held else free, error, source)
+    return fail_where(jobs, as_claimed(held) if held else {"_id": job_id} | free, error, source=source)
 
 
 def fail_waiting(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str) -> bool:
     """Ends a job that waits for its owner, unless it is known what is in its video; makes `conversion.failed` due."""
-    return _fail(jobs, job_id, {"state": "waiting", "media": None}, error, source)
+    return fail_where(jobs, {"_id": job_id, "state": "waiting", "media": None}, error, source=source)
+
+
+def revive(jobs: Jobs, job_id: str, state: str) -> Job:
+    """Puts a job back that failed although nothing is wrong with its video, and makes its event due, in one update.
+
+    Args:
+        state: `uploaded`, or `waiting` for one whose owner has not chosen yet.
+
+    Raises:
+        PermanentError: `dead_letter_outdated`, where the job has not ended so, or is gone.
+        TransientError: `unavailable`, while a mail of the failure is being sent, which would count as that of the end.
+    """
+    job = get(jobs, job_id) or {"state": "deleted"}
+    ours = (job.get("error") or {}).get("code") == "conversion_failed"
+    if not ours or (state == "waiting" and job.get("chosen")):
+        raise PermanentError("dead_letter_outdated", state=job["state"])
+    fresh: Job = {"state": state, "progress": dict(_NO_PROGRESS), "restarts": 0, "resent": 0}
+    fresh |= {"error": None, "mail": {}, "calls_due": False, "plan": None}
+    unheld = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": _now()}}]}
+    guard = {"state": "failed", "version": job["version"]} | unheld
+    moved = _move(jobs, job_id, guard, next_event(job | fresh), "upload", **fresh)
+    if moved is None:
+        raise TransientError("unavailable", cause=f"the owner of job {job_id} is being told", retry_after=10)
+    return moved
 
 
 def delete(jobs: Jobs, job_id: str) -> Job | None:
@@ -284,49 +318,6 @@ def delete(jobs: Jobs, job_id: str) -> Job | None:
             "$inc": {"version": 1},
         },
     )
-
-
-def claim_mail(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
-    """Takes the one mail of an ended job.
-
-    Returns:
-        The job, or None when there is nothing to send: sent already, refused for good, or the job is gone or expired.
-
-    Raises:
-        TransientError: `unavailable`, while another worker is sending it.
-    """
-    now = _now()
-    ended = {"_id": job_id, "state": {"$in": ["converted", "failed"]}, "expires_at": {"$gt": now}}
-    due = ended | {"mail.sent_at": None, "mail.error": None}
-    free = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": now}}]}
-    lease = {"$set": {"mail.lease_until": now + timedelta(seconds=lease_s)}}
-    job = jobs.find_one_and_update(due | free, lease, return_document=ReturnDocument.AFTER)
-    if job is None and jobs.find_one(due, {"_id": 1}):
-        raise TransientError("unavailable", cause=f"the mail of job {job_id} is being sent by another worker")
-    return job
-
-
-def mail_sent(jobs: Jobs, job_id: str) -> None:
-    """Notes that the owner was told."""
-    now = _now()
-    sent = {"mail.sent_at": now, "mail.lease_until": None, "updated_at": now}
-    jobs.update_one({"_id": job_id, "state": "failed"}, {"$set": sent, "$inc": {"version": 1}})
-    jobs.update_one(
-        {"_id": job_id, "state": "converted"}, {"$set": sent | {"state": "notified"}, "$inc": {"version": 1}}
-    )
-
-
-def mail_refused(jobs: Jobs, job_id: str, error: AudioliftError) -> None:
-    """Notes that the owner cannot be told by mail, unless they were; the job still shows how it ended."""
-    about = {"code": error.code, "message": error.sentence}
-    change = {"mail.error": about, "mail.lease_until": None, "updated_at": _now()}
-    jobs.update_one({"_id": job_id, "mail.sent_at": None}, {"$set": change})
-
-
-def release_mail(jobs: Jobs, job: Job) -> None:
-    """Gives a claimed mail back after a transient error, so that the next delivery need not wait for the lease."""
-    held = {"_id": job["_id"], "mail.lease_until": job["mail"]["lease_until"]}
-    jobs.update_one(held, {"$set": {"mail.lease_until": None}})
 
 
 def calls_planned(jobs: Jobs, job_id: str) -> None:
@@ -376,7 +367,9 @@ def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str
     )
 
 
-def _fail(jobs: Jobs, job_id: str, guard: dict[str, Any], error: AudioliftError, source: str) -> bool:
+def fail_where(jobs: Jobs, guard: dict[str, Any], error: AudioliftError, *, source: str) -> bool:
+    """Ends the job with this `_id` if the rest of the guard fits, too; makes `conversion.failed` due."""
+    job_id = guard["_id"]
     failed = events.ConversionFailed(job_id, error.code, error.sentence)
     about = {"code": error.code, "message": error.sentence}
     return _move(jobs, job_id, guard, failed, source, state="failed", error=about, calls_due=True) is not None
@@ -399,7 +392,8 @@ def _move(
     )
 
 
-def _held(job: Job) -> dict[str, Any]:
+def as_claimed(job: Job) -> dict[str, Any]:
+    """What finds a job only as long as the worker that claimed it has not lost it."""
     return {"_id": job["_id"], "state": "converting", "attempt": job["attempt"]}
 
 

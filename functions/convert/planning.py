@@ -1,0 +1,139 @@
+"""Plans the conversion of a long video: takes its sound track out, once, and cuts it into segments."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cutting
+import extraction
+import packet_track
+import recipe
+from audiolift import segments as segment_store
+from audiolift import store
+from audiolift.jobs import Job, Jobs
+from audiolift.options import Options
+from audiolift.segments import Segments
+from audiolift.store import Bucket
+from convert_settings import ConvertSettings
+from cutting import Sound
+from extraction import Source
+from media import Track
+from packet_track import Ends, NotCountableError, PacketTrack
+from passes import Passes
+from recipe import Shape
+
+log = logging.getLogger("convert")
+
+#: Read beyond the end that was asked for: tracks are interleaved, and packets begin before they are heard.
+_BEYOND_S = 10.0
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where jobs, their videos and audio, and the segments in between are; `scratch` is the segment store's files."""
+
+    jobs: Jobs
+    videos: Bucket
+    mp3s: Bucket
+    segments: Segments
+    scratch: Bucket
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all segments of a job have in common.
+
+    Attributes:
+        form: ffmpeg's name of the format that the packets are in.
+        header: How many bytes of it belong before any packet.
+        track: The sound track, with the rate that it decodes to.
+        sound: What of it is wanted.
+        shape: What it is to become.
+        titles: Of the MP3s.
+    """
+
+    form: str
+    header: int
+    track: Track
+    sound: Sound
+    shape: Shape
+    titles: Sequence[str]
+
+
+def is_long(source: Source, settings: ConvertSettings) -> bool:
+    """Whether there is so much to encode that segments are worth their while."""
+    expected_s = source.expected_s
+    copied = recipe.is_copied(source.track, source.options)
+    return not copied and (expected_s is None or expected_s >= settings.segment_from_s)
+
+
+def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:
+    """Plans the segments of a job and makes their events due. False where the job was lost meanwhile.
+
+    Raises:
+        NotCountableError: The packets of the track cannot be cut: it has to be converted in one go.
+        PermanentError: As `extraction.extract`.
+    """
+    track, options = source.track, source.options
+    file_id = track_id(job["_id"], job["attempt"])
+    until_s = None if options.end is None else recipe.in_video(options.end, source.media, track) + _BEYOND_S
+    try:
+        packets, said = packet_track.take(
+            passes, source.media, track, bucket=stores.scratch, file_id=file_id, until_s=until_s
+        )
+        ends = packet_track.ends(passes, track, packets)
+    except NotCountableError:
+        store.delete(stores.scratch, file_id)
+        raise
+    route, counted = _count(passes, job, track, packets, ends, settings.segment_s)
+    sound = _wanted(options, ends, counted.total)
+    shape = Shape(length_s=round(max(sound.length, 0) / sound.rate, 6))
+    extraction.check(passes, source, heard_s=shape.length_s, log=said)
+    parts = source.pieces(shape.length_s)
+    sound = replace(sound, splits=[round(part.start_s * sound.output_rate) for part in parts[1:]])
+    titles = [part.title for part in parts]
+    about = Plan(packets.form, packets.header, replace(track, sample_rate=sound.rate), sound, shape, titles)
+    specs = cutting.cut(sound, packets.clusters, counted)
+    log.info("job %s: %d segments, counted by %s", job["_id"], len(specs), route)
+    return segment_store.plan(
+        stores.jobs,
+        stores.segments,
+        job,
+        specs=[spec.to_dict() for spec in specs],
+        route=route,
+        phase="encode" if options.normalize is None else "measure",
+        window=settings.segment_window,
+        about=asdict(about),
+    )
+
+
+def of_job(job: Job) -> Plan:
+    """The plan of a job, with the gain that was found since."""
+    about: Mapping[str, Any] = job["plan"]["about"]
+    shape = Shape(**about["shape"] | {"gain_db": job["plan"].get("gain_db") or 0.0})
+    return Plan(**{**about, "track": Track(**about["track"]), "sound": Sound(**about["sound"]), "shape": shape})
+
+
+def track_id(job_id: str, plan_id: int) -> str:
+    """The file of a planned track in the segment store."""
+    return f"{job_id}.{plan_id}.track"
+
+
+def _count(
+    passes: Passes, job: Job, track: Track, packets: PacketTrack, ends: Ends, segment_s: int
+) -> tuple[str, cutting.Counted]:
+    # Where packets turned out to differ, the job comes again.
+    if track.codec in packet_track.COUNTED_BY_PACKET and not job.get("recount"):
+        each = packet_track.per_packet(passes, packets)
+        if each:
+            return "packets", cutting.count(packets.clusters, each, every=segment_s * ends.rate)
+    return "decoded", packet_track.decoded(passes, packets, every_clusters=segment_s)
+
+
+def _wanted(options: Options, ends: Ends, total: int) -> Sound:
+    start = round((options.start or 0) * ends.rate)
+    length = total - ends.before - ends.after - start
+    if options.end is not None:
+        length = min(length, round((options.end - (options.start or 0)) * ends.rate))
+    return Sound(ends.before + start, length, ends.rate, recipe.output_rate(ends.rate, options))
