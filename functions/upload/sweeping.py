@@ -13,7 +13,7 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from audiolift import covers, logs, store, tracing
+from audiolift import covers, job_mail, logs, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError, TransientError
@@ -165,7 +165,7 @@ def _untold(now: datetime) -> dict[str, Any]:
 
 def _tell_again(job: Job, jobs: Jobs) -> None:
     if job.get("mail", {}).get("resent", 0) >= MAIL_TRIES:
-        job_store.mail_refused(jobs, job["_id"], PermanentError("mail_undelivered"))
+        job_mail.refused(jobs, job["_id"], PermanentError("mail_undelivered"))
     else:
         job_store.resend(jobs, job, job_store.ended_event(job), source="upload", count="mail.resent")
 

@@ -2,7 +2,8 @@
 
     uploading -> uploaded -> converting -> converted -> notified
     uploading -> waiting -> uploaded, where its owner first wants to know what is in the video
-    `failed` from waiting, uploaded and converting, `deleted` from any state.
+    `failed` from waiting, uploaded and converting, and back where an operator has it tried again
+    `deleted` from any state.
 
 An event that becomes due is written to the job's `outbox` in the update that makes it due, sent, then removed; what is
 left over is sent by the sweep. A worker that takes a job gets the next `attempt` number: it names the files that the
@@ -35,8 +36,9 @@ from audiolift.store import DURABLE, File
 Job = dict[str, Any]
 Jobs = Collection[Job]
 
-#: States that a job leaves only by being deleted (or, from converted, by its mail being sent).
+#: States that a job leaves only by being deleted; converted also by its mail being sent, failed also by `revive`.
 ENDED = ("converted", "notified", "failed", "deleted")
+_NO_PROGRESS = {"percent": 0.0, "eta_s": None}
 
 
 def collection(videos: Database[Job]) -> Jobs:
@@ -109,7 +111,7 @@ def start_upload(
         "state": "uploading",
         "attempt": 0,
         "restarts": 0,
-        "progress": {"percent": 0.0, "eta_s": None},
+        "progress": dict(_NO_PROGRESS),
         "outbox": [],
         "version": 1,
         "created_at": now,
@@ -270,6 +272,30 @@ def fail_waiting(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str)
     return _fail(jobs, job_id, {"state": "waiting", "media": None}, error, source)
 
 
+def revive(jobs: Jobs, job_id: str, state: str) -> Job:
+    """Puts a job back that failed although nothing is wrong with its video, and makes its event due, in one update.
+
+    Args:
+        state: `uploaded`, or `waiting` for one whose owner has not chosen yet.
+
+    Raises:
+        PermanentError: `dead_letter_outdated`, where the job has not ended so, or is gone.
+        TransientError: `unavailable`, while a mail of the failure is being sent, which would count as that of the end.
+    """
+    job = get(jobs, job_id) or {"state": "deleted"}
+    ours = (job.get("error") or {}).get("code") == "conversion_failed"
+    if not ours or (state == "waiting" and job.get("chosen")):
+        raise PermanentError("dead_letter_outdated", state=job["state"])
+    fresh: Job = {"state": state, "progress": dict(_NO_PROGRESS), "restarts": 0, "resent": 0}
+    fresh |= {"error": None, "mail": {}, "calls_due": False}
+    unheld = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": _now()}}]}
+    guard = {"state": "failed", "version": job["version"]} | unheld
+    moved = _move(jobs, job_id, guard, next_event(job | fresh), "upload", **fresh)
+    if moved is None:
+        raise TransientError("unavailable", cause=f"the owner of job {job_id} is being told", retry_after=10)
+    return moved
+
+
 def delete(jobs: Jobs, job_id: str) -> Job | None:
     """Ends a job for good; what it stored is removed by the caller or, after a crash, by the sweep.
 
@@ -284,49 +310,6 @@ def delete(jobs: Jobs, job_id: str) -> Job | None:
             "$inc": {"version": 1},
         },
     )
-
-
-def claim_mail(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
-    """Takes the one mail of an ended job.
-
-    Returns:
-        The job, or None when there is nothing to send: sent already, refused for good, or the job is gone or expired.
-
-    Raises:
-        TransientError: `unavailable`, while another worker is sending it.
-    """
-    now = _now()
-    ended = {"_id": job_id, "state": {"$in": ["converted", "failed"]}, "expires_at": {"$gt": now}}
-    due = ended | {"mail.sent_at": None, "mail.error": None}
-    free = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": now}}]}
-    lease = {"$set": {"mail.lease_until": now + timedelta(seconds=lease_s)}}
-    job = jobs.find_one_and_update(due | free, lease, return_document=ReturnDocument.AFTER)
-    if job is None and jobs.find_one(due, {"_id": 1}):
-        raise TransientError("unavailable", cause=f"the mail of job {job_id} is being sent by another worker")
-    return job
-
-
-def mail_sent(jobs: Jobs, job_id: str) -> None:
-    """Notes that the owner was told."""
-    now = _now()
-    sent = {"mail.sent_at": now, "mail.lease_until": None, "updated_at": now}
-    jobs.update_one({"_id": job_id, "state": "failed"}, {"$set": sent, "$inc": {"version": 1}})
-    jobs.update_one(
-        {"_id": job_id, "state": "converted"}, {"$set": sent | {"state": "notified"}, "$inc": {"version": 1}}
-    )
-
-
-def mail_refused(jobs: Jobs, job_id: str, error: AudioliftError) -> None:
-    """Notes that the owner cannot be told by mail, unless they were; the job still shows how it ended."""
-    about = {"code": error.code, "message": error.sentence}
-    change = {"mail.error": about, "mail.lease_until": None, "updated_at": _now()}
-    jobs.update_one({"_id": job_id, "mail.sent_at": None}, {"$set": change})
-
-
-def release_mail(jobs: Jobs, job: Job) -> None:
-    """Gives a claimed mail back after a transient error, so that the next delivery need not wait for the lease."""
-    held = {"_id": job["_id"], "mail.lease_until": job["mail"]["lease_until"]}
-    jobs.update_one(held, {"$set": {"mail.lease_until": None}})
 
 
 def calls_planned(jobs: Jobs, job_id: str) -> None:
