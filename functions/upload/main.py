@@ -326,6 +326,8 @@ APP = Starlette(
     ],
     exception_handlers={HTTPException: http_error},
 )
+# A redirect would name the Service's own host, under which nobody outside can ask.
+APP.router.redirect_slashes = False
 
 
 @functions_framework.aio.http  # type: ignore[arg-type]  # any ASGI app serves as an answer, its types name fewer
@@ -359,7 +361,11 @@ async def _deliver(job: Job, request: Request) -> Response:
     file = await run_in_threadpool(store.find, found.mp3s, audio_id)
     if file is None:
         raise PermanentError("audio_not_found")
-    return delivering.deliver(file, job["audio"]["name"], request.headers, bucket=found.mp3s)
+    answer = delivering.deliver(file, job["audio"]["name"], request.headers, bucket=found.mp3s)
+    if request.method == "HEAD":
+        # Otherwise all of the audio is read, and then not sent.
+        return Response(status_code=answer.status_code, headers=answer.headers)
+    return answer
 
 
 def _send_outbox(job_id: str) -> None:

@@ -26,6 +26,8 @@ log = logging.getLogger("upload")
 
 #: Jobs that one step takes in one sweep; the next minute brings the next.
 BATCH = 200
+#: What no step needs of a job or a delivery, and can be a megabyte of each.
+UNREAD = {"media": 0, "waveform": 0, "body": 0}
 #: Failures after which a step gives up until the next minute.
 FAILURES = 3
 #: Who made an event due sends it within this time.
@@ -111,7 +113,7 @@ def _each(
     """How many were seen to, and what went wrong first. Some failures are a job's own; many are an outage."""
     done, errors = 0, list[Exception]()
     try:
-        for job in list(kept.find(query).sort(oldest).limit(BATCH)):
+        for job in list(kept.find(query, UNREAD).sort(oldest).limit(BATCH)):
             job_id = str(job.get("job", job["_id"]))
             logs.about(job_id)
             try:
