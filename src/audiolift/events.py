@@ -40,6 +40,23 @@ class VideoHeld:
 
 
 @dataclass(frozen=True)
+class SegmentPlanned:
+    """A segment of a job's sound waits for this phase of its plan; `segment` counts from 0."""
+
+    type: ClassVar[str] = "dev.audiolift.segment.planned.v1"
+
+    job: str
+    plan: int
+    phase: str
+    segment: int
+
+    @property
+    def fact(self) -> str:
+        """Each phase of each segment is a fact of its own."""
+        return f"segment.{self.plan}.{self.phase}.{self.segment}"
+
+
+@dataclass(frozen=True)
 class AudioConverted:
     """The audio of a job stands complete in GridFS. `size` in bytes, `duration_s` in seconds.
 
@@ -88,10 +105,10 @@ class WebhookDue:
         return f"{self.delivery.partition('-')[2]}.due.{self.attempt}"
 
 
-Event = VideoUploaded | VideoHeld | AudioConverted | ConversionFailed | WebhookDue
+Event = VideoUploaded | VideoHeld | SegmentPlanned | AudioConverted | ConversionFailed | WebhookDue
 
 TYPES: dict[str, type[Event]] = {
-    kind.type: kind for kind in (VideoUploaded, VideoHeld, AudioConverted, ConversionFailed, WebhookDue)
+    kind.type: kind for kind in (VideoUploaded, VideoHeld, SegmentPlanned, AudioConverted, ConversionFailed, WebhookDue)
 }
 
 

@@ -16,7 +16,8 @@ version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumabl
 writer, ...}`, too.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
 address to call; `calls_due` is true from the end of the job until its
-deliveries to webhooks are kept; `calls_resent` counts events of the sweep for that.
+deliveries to webhooks are kept; `calls_resent` counts events of the sweep for that. Of long sounds there is a `plan{}`,
+and `scratch` (`audiolift.segments`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,7 @@ def ensure_indexes(jobs: Jobs) -> None:
     jobs.create_index([("audio.file_id", ASCENDING)], sparse=True)
     jobs.create_index([("expires_at", ASCENDING)])
     jobs.create_index([("calls_due", ASCENDING)], sparse=True)
+    jobs.create_index([("scratch", ASCENDING)], sparse=True)
     jobs.create_index(
         [("owner", ASCENDING), ("idempotency_key", ASCENDING)],
         unique=True,
@@ -209,15 +211,21 @@ def abandon_upload(jobs: Jobs, job_id: str) -> bool:
 def claim(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
     """Takes a job for conversion, if it waits or its worker has let the lease run out.
 
+    A job that is planned (`audiolift.segments`) can be taken only once there is nothing left but the join.
+
     Returns:
         The job with its new `attempt`, or None where another worker has it, or it has ended.
     """
+    # None is what a job without a plan has.
+    begun = {"state": "converting", "plan.phase": {"$in": [None, "encode"]}, "plan.left": {"$in": [None, []]}}
+    return claim_where(jobs, {"_id": job_id, "$or": [{"state": "uploaded"}, begun]}, lease_s=lease_s)
+
+
+def claim_where(jobs: Jobs, query: dict[str, Any], *, lease_s: float) -> Job | None:
+    """Takes the job that the query finds, if no live lease holds it; returns it as `claim` does."""
     now = _now()
     return jobs.find_one_and_update(
-        {
-            "_id": job_id,
-            "$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": now}}],
-        },
+        query | {"lease_until": {"$not": {"$gt": now}}},
         {
             "$set": {"state": "converting", "lease_until": now + timedelta(seconds=lease_s), "updated_at": now},
             "$inc": {"attempt": 1, "version": 1},
@@ -238,12 +246,12 @@ def progress(jobs: Jobs, job: Job, *, percent: float, eta_s: float | None, lease
         "lease_until": now + timedelta(seconds=lease_s),
         "updated_at": now,
     }
-    return jobs.update_one(_held(job), {"$set": change, "$inc": {"version": 1}}).matched_count == 1
+    return jobs.update_one(as_claimed(job), {"$set": change, "$inc": {"version": 1}}).matched_count == 1
 
 
 def release(jobs: Jobs, job: Job) -> None:
     """Gives a claimed job back after a transient error, so that the next delivery need not wait for the lease."""
-    jobs.update_one(_held(job), {"$set": {"lease_until": _now()}})
+    jobs.update_one(as_claimed(job), {"$set": {"lease_until": _now()}})
 
 
 def complete(
@@ -254,7 +262,7 @@ def complete(
     about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "content_type": audio.content_type}
     about |= {"duration_s": duration_s, "loudness": loudness}
     change = {"audio": about, "progress": {"percent": 100.0, "eta_s": 0.0}, "calls_due": True}
-    return _move(jobs, job["_id"], _held(job), converted, "convert", state="converted", **change) is not None
+    return _move(jobs, job["_id"], as_claimed(job), converted, "convert", state="converted", **change) is not None
 
 
 def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: Job | None = None) -> bool:
@@ -264,12 +272,12 @@ def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: J
         held: The job as its worker claimed it; None ends the job whoever holds it, but not past a live lease.
     """
     free = {"$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": _now()}}]}
-    return _fail(jobs, job_id, _held(held) if held else free, error, source)
+    return fail_where(jobs, as_claimed(held) if held else {"_id": job_id} | free, error, source=source)
 
 
 def fail_waiting(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str) -> bool:
     """Ends a job that waits for its owner, unless it is known what is in its video; makes `conversion.failed` due."""
-    return _fail(jobs, job_id, {"state": "waiting", "media": None}, error, source)
+    return fail_where(jobs, {"_id": job_id, "state": "waiting", "media": None}, error, source=source)
 
 
 def revive(jobs: Jobs, job_id: str, state: str) -> Job:
@@ -287,7 +295,7 @@ def revive(jobs: Jobs, job_id: str, state: str) -> Job:
     if not ours or (state == "waiting" and job.get("chosen")):
         raise PermanentError("dead_letter_outdated", state=job["state"])
     fresh: Job = {"state": state, "progress": dict(_NO_PROGRESS), "restarts": 0, "resent": 0}
-    fresh |= {"error": None, "mail": {}, "calls_due": False}
+    fresh |= {"error": None, "mail": {}, "calls_due": False, "plan": None}
     unheld = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": _now()}}]}
     guard = {"state": "failed", "version": job["version"]} | unheld
     moved = _move(jobs, job_id, guard, next_event(job | fresh), "upload", **fresh)
@@ -359,7 +367,9 @@ def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str
     )
 
 
-def _fail(jobs: Jobs, job_id: str, guard: dict[str, Any], error: AudioliftError, source: str) -> bool:
+def fail_where(jobs: Jobs, guard: dict[str, Any], error: AudioliftError, *, source: str) -> bool:
+    """Ends the job with this `_id` if the rest of the guard fits, too; makes `conversion.failed` due."""
+    job_id = guard["_id"]
     failed = events.ConversionFailed(job_id, error.code, error.sentence)
     about = {"code": error.code, "message": error.sentence}
     return _move(jobs, job_id, guard, failed, source, state="failed", error=about, calls_due=True) is not None
@@ -382,7 +392,8 @@ def _move(
     )
 
 
-def _held(job: Job) -> dict[str, Any]:
+def as_claimed(job: Job) -> dict[str, Any]:
+    """What finds a job only as long as the worker that claimed it has not lost it."""
     return {"_id": job["_id"], "state": "converting", "attempt": job["attempt"]}
 
 
