@@ -32,6 +32,7 @@ def write_site(
         _secret(namespace, "audiolift-mail", **{"smtp-url": smtp_url}),
         known.get("audiolift-tokens") or _secret(namespace, "audiolift-tokens", keys=_signing_keys()),
         known.get("audiolift-links") or _secret(namespace, "audiolift-links", keys=f"k1={secrets.token_hex(32)}"),
+        known.get("audiolift-admin") or _secret(namespace, "audiolift-admin", key=secrets.token_urlsafe(32)),
         {
             **_object(namespace, "ConfigMap", "audiolift-site"),
             "data": {

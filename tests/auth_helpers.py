@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
 PUBLIC_URL = "http://localhost:8080"
+ADMIN_KEY = "the-operator's-key-of-these-tests"
 #: Attempts that an account has in the tests.
 PER_ACCOUNT = 4
 KEYS = json.dumps({"keys": [new_key("new"), new_key("old")]})

@@ -94,6 +94,40 @@ def _keep_new_hash(user_id: str, password: str, old: str, *, database: Database)
         cursor.execute("UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s", (new, user_id, old))
 
 
+def disable(email: str, *, database: Database) -> User:
+    """Lets nobody log in to the account any more, and ends its sessions; access tokens end by themselves.
+
+    Raises:
+        PermanentError: user_not_found.
+    """
+    user = _found(email, database=database)
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE users SET disabled = TRUE WHERE id = %s", (user.id,))
+        cursor.execute("DELETE FROM sessions WHERE user_id = %s", (user.id,))
+    return user
+
+
+def enable(email: str, *, database: Database) -> User:
+    """Lets people log in to the account again.
+
+    Raises:
+        PermanentError: user_not_found.
+    """
+    user = _found(email, database=database)
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE users SET disabled = FALSE WHERE id = %s", (user.id,))
+    return user
+
+
+def _found(email: str, *, database: Database) -> User:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT id, email FROM users WHERE email = %s", (email,))
+        row = cursor.fetchone()
+    if row is None:
+        raise PermanentError("user_not_found")
+    return User(*row)
+
+
 def is_active(user_id: str, *, database: Database) -> bool:
     """Whether there is such a user and nobody has disabled it."""
     with database.transaction() as cursor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from attempts import Networks, parse_networks
+from audiolift.admin import parse_key
 from audiolift.settings import parse_base_url, setting
 from database import Server, parse_server
 from signing import SigningKey, parse_signing_keys
@@ -22,6 +23,12 @@ class AuthSettings:
     )
     threads: int = setting("how many requests are served at once, each with its connection to MySQL", at_least=1)
     public_url: str = setting("where people reach Audiolift, like https://audiolift.example.com", parse=parse_base_url)
+    admin_key: str | None = setting(
+        "the operator's key to the addresses under /admin, 32 characters or more; without it they are not there",
+        default=None,
+        secret=True,
+        parse=parse_key,
+    )
     token_issuer: str = setting("the claim iss of access tokens", default="audiolift")
     token_audience: str = setting("the claim aud of access tokens", default="audiolift")
     access_token_s: int = setting("how long an access token is valid, in seconds", default=900, at_least=1)

@@ -14,7 +14,7 @@ import passwords
 import session_cookies
 import sessions
 import signing
-from audiolift import logs, metrics, tokens, tracing
+from audiolift import admin, logs, metrics, tokens, tracing
 from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
 from audiolift.settings import load
 from auth_settings import AuthSettings
@@ -122,6 +122,36 @@ def validate() -> flask.typing.ResponseReturnValue:
     if not accounts.is_active(claims["sub"], database=DATABASE):
         raise PermanentError("token_invalid", cause="the user is disabled or gone")
     return claims
+
+
+@app.before_request
+def let_only_the_operator_in() -> None:
+    if request.path.startswith("/admin/"):
+        admin.require(request.headers.get("Authorization"), SETTINGS.admin_key)
+
+
+@app.post("/admin/users")
+def add_user() -> flask.typing.ResponseReturnValue:
+    email, password = _texts("email", "password")
+    email = accounts.normalised_email(email)
+    passwords.accept(password, email=email)
+    user = accounts.register(email, password, database=DATABASE)
+    log.info("the operator has added the user %s", user.id)
+    return {"id": user.id, "email": user.email}, 201
+
+
+@app.post("/admin/users/<path:email>/disable")
+def disable_user(email: str) -> flask.typing.ResponseReturnValue:
+    user = accounts.disable(accounts.normalised_email(email), database=DATABASE)
+    log.info("the operator has disabled the user %s", user.id)
+    return {"id": user.id, "email": user.email, "disabled": True}
+
+
+@app.post("/admin/users/<path:email>/enable")
+def enable_user(email: str) -> flask.typing.ResponseReturnValue:
+    user = accounts.enable(accounts.normalised_email(email), database=DATABASE)
+    log.info("the operator has enabled the user %s", user.id)
+    return {"id": user.id, "email": user.email, "disabled": False}
 
 
 @app.get("/.well-known/jwks.json")

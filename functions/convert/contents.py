@@ -29,7 +29,7 @@ def describe(media: Media, said: Metadata) -> dict[str, Any]:
         "duration_s": media.duration_s,
         "tracks": [_track(index, track) for index, track in enumerate(media.tracks[:_MOST_TRACKS])],
         "chapters": [_chapter(chapter) for chapter in said.chapters[:_MOST_CHAPTERS]],
-        "tags": {name: _text(tags[name], options.TEXT_LENGTH) for name in options.TAGS if name in tags},
+        "tags": {name: line(tags[name], options.TEXT_LENGTH) for name in options.TAGS if name in tags},
         "cover": media.cover is not None,
     }
 
@@ -39,17 +39,17 @@ def _track(index: int, track: Track) -> Mapping[str, Any]:
         "index": index,
         "codec": track.codec,
         "channels": _channels(track.layout),
-        "layout": _text(track.layout),
+        "layout": line(track.layout),
         "sample_rate": track.sample_rate or None,
-        "language": _text(track.language),
-        "title": _text(track.title),
+        "language": line(track.language),
+        "title": line(track.title),
         "default": track.default,
     }
 
 
 def _chapter(chapter: Chapter) -> Mapping[str, Any]:
     return {
-        "title": _text(chapter.title),
+        "title": line(chapter.title),
         "start_s": round(max(chapter.start_s, 0.0), 3),
         "end_s": round(max(chapter.end_s, 0.0), 3),
     }
@@ -62,7 +62,7 @@ def _channels(layout: str) -> int | None:
     return _CHANNELS.get(layout)
 
 
-def _text(said: str, length: int = _TITLE_LENGTH) -> str:
-    """In one line, with nothing in it that is not seen."""
+def line(said: str, length: int = _TITLE_LENGTH) -> str:
+    """What a video says in one line of at most `length` characters, with nothing in it that is not seen."""
     visible = "".join(" " if unicodedata.category(sign) in _UNSEEN else sign for sign in said)
     return " ".join(visible.split())[:length]

@@ -19,7 +19,7 @@ import joining
 import planning
 import storing
 import video_reader
-from audiolift import covers, metrics, options, store
+from audiolift import covers, leases, metrics, options, store
 from audiolift import jobs as job_store
 from audiolift import segments as segment_store
 from audiolift.covers import Cover
@@ -38,7 +38,6 @@ from planning import Stores
 
 log = logging.getLogger("convert")
 
-_POLL_S = 0.25
 _REPORT_S = 0.9
 
 
@@ -117,14 +116,12 @@ def send(jobs: Jobs, job_id: str, publish: Publish) -> None:
 
 def _take(jobs: Jobs, job_id: str, *, lease_s: float) -> Job | None:
     """Claims the job. Where another worker has it, waits until that one has shown that it lives, or its lease ends."""
-    first_lease: datetime | None = None
-    while (job := job_store.claim(jobs, job_id, lease_s=lease_s)) is None:
+
+    def lease_until() -> datetime | None:
         held = jobs.find_one({"_id": job_id, "state": "converting"}, {"lease_until": 1})
-        if held is None or (first_lease and held["lease_until"] > first_lease):
-            return None
-        first_lease = held["lease_until"]
-        time.sleep(_POLL_S)
-    return job
+        return held.get("lease_until") if held else None
+
+    return leases.take(lambda: job_store.claim(jobs, job_id, lease_s=lease_s), lease_until)
 
 
 def _end(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -> Iterable[int] | None:

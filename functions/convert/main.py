@@ -52,5 +52,5 @@ def stores() -> Stores:
     videos = mongo["videos"]
     found = Stores(jobs.collection(videos), videos, mongo["mp3s"], segments.collection(videos), mongo["segments"])
     store.ensure_indexes(found.mp3s)
-    segments.ensure_indexes(found.segments, found.scratch)
+    store.ensure_indexes(found.scratch)
     return found

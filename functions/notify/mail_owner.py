@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 from email.message import EmailMessage
 
+from audiolift import job_mail, metrics, tracing
 from audiolift import jobs as job_store
-from audiolift import metrics, tracing
 from audiolift.errors import PermanentError
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def mail_owner(
     Raises:
         TransientError: `unavailable`, when another worker is at it, or the mail was not taken this time.
     """
-    job = job_store.claim_mail(jobs, job_id, lease_s=LEASE_S)
+    job = job_mail.claim(jobs, job_id, lease_s=LEASE_S)
     if job is None:
         return
     try:
@@ -42,13 +42,13 @@ def mail_owner(
             send(compose(job))
     except PermanentError as error:
         log.warning("the mail of job %s was refused for good: %s", job_id, error)
-        job_store.mail_refused(jobs, job_id, error)
+        job_mail.refused(jobs, job_id, error)
         MAILS.add("refused")
     except Exception:
-        job_store.release_mail(jobs, job)
+        job_mail.release(jobs, job)
         MAILS.add("postponed")
         raise
     else:
-        job_store.mail_sent(jobs, job_id)
+        job_mail.sent(jobs, job_id)
         MAILS.add("sent")
         log.info("the owner of job %s was told that it is %s", job_id, job["state"])

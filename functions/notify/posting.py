@@ -57,8 +57,11 @@ def post(
         return Answer(None, "There was no answer in time.")
     except ssl.SSLCertVerificationError as error:
         return Answer(None, _sentence(f"the TLS certificate is not good: {error.verify_message}."))
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         return Answer(None, f"The connection failed: {error or type(error).__name__}.")
+    except http.client.HTTPException:
+        # Not what came instead: the log is no way to read what other servers say.
+        return Answer(None, "The receiver did not answer in HTTP.")
 
 
 def _connect(url: SplitResult, place: Place) -> socket.socket:

@@ -53,3 +53,27 @@ def page_size(query: Mapping[str, str]) -> int:
     if not re.fullmatch(r"[1-9]\d?|100", limit, re.ASCII):
         raise PermanentError("bad_request", reason="'limit' is a number from 1 to 100.")
     return int(limit)
+
+
+def declared_size(request: Request) -> int | None:
+    """How many bytes the body of a request has, where it says so.
+
+    Raises:
+        PermanentError: `bad_request`, for a body that is encoded.
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise PermanentError("bad_request", reason="please send the video without a Content-Encoding.")
+    length = request.headers.get("content-length")
+    return int(length) if length else None
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key of a request.
+
+    Raises:
+        PermanentError: `idempotency_key_invalid`.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise PermanentError("idempotency_key_invalid")
+    return key

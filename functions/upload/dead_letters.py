@@ -1,41 +1,53 @@
-"""What the broker could not deliver. It has let go of the event when it comes here, so this only writes and answers."""
+"""What the broker could not deliver: kept, looked at, and sent again.
+
+A document: `{_id, fact, attributes{}, data, count, first_at, last_at}`. The fact (which event failed where) is kept
+once, however often it comes. The id sorts by when it first came.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from bson import ObjectId
+from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 from audiolift import events
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Jobs
+from audiolift.publish import Publish
 
-DeadLetters = Collection[dict[str, Any]]
+DeadLetter = dict[str, Any]
+DeadLetters = Collection[DeadLetter]
 
 KEPT_S = 30 * 24 * 3600
 
 #: Without these a job would never end.
 _FAIL = {events.VideoUploaded.type: job_store.fail, events.VideoHeld.type: job_store.fail_waiting}
+#: The state that a job had when such an event became due.
+_BACK = {events.VideoUploaded.type: "uploaded", events.VideoHeld.type: "waiting"}
 
 
 def ensure_indexes(dead_letters: DeadLetters) -> None:
     """Makes the indexes: letters go after `KEPT_S`, or with their job. Harmless when they are there."""
     dead_letters.create_index("last_at", expireAfterSeconds=KEPT_S)
     dead_letters.create_index("attributes.subject")
+    dead_letters.create_index("fact", unique=True, sparse=True)
 
 
 def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters: DeadLetters) -> None:
     """Keeps the event, and ends the job whose conversion or first look was given up; the sweep sends what is then due.
 
-    A mail or a waveform that was given up ends nothing; the sweep has mails tried again for some hours.
+    The broker has let go of the event when it comes here, so this only writes. A mail or a waveform that was given up
+    ends nothing; the sweep has mails tried again for some hours.
     """
     where = str(attributes.get("knativeerrordest", ""))
     dead_letters.update_one(
-        {"_id": f"{attributes['type']} {attributes['id']} {where}"},
+        {"fact": f"{attributes['type']} {attributes['id']} {where}"},
         {
             "$set": {"attributes": dict(attributes), "data": data, "last_at": datetime.now(UTC)},
-            "$setOnInsert": {"first_at": datetime.now(UTC)},
+            "$setOnInsert": {"_id": str(ObjectId()), "first_at": datetime.now(UTC)},
             "$inc": {"count": 1},
         },
         upsert=True,
@@ -43,3 +55,43 @@ def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters
     if attributes["type"] in _FAIL and attributes.get("subject"):
         fail = _FAIL[attributes["type"]]
         fail(jobs, str(attributes["subject"]), PermanentError("conversion_failed"), source="upload")
+
+
+def list_of(dead_letters: DeadLetters, *, limit: int, before: str | None = None) -> list[DeadLetter]:
+    """Dead letters without their data, those that came last first; older than the one `before`."""
+    query = {"_id": {"$lt": before}} if before else {}
+    return list(dead_letters.find(query, {"data": 0}).sort("_id", DESCENDING).limit(limit))
+
+
+def find(dead_letters: DeadLetters, letter_id: str) -> DeadLetter:
+    """One dead letter.
+
+    Raises:
+        PermanentError: `dead_letter_not_found`.
+    """
+    letter = dead_letters.find_one({"_id": letter_id})
+    if letter is None:
+        raise PermanentError("dead_letter_not_found")
+    return letter
+
+
+def send_again(letter: DeadLetter, *, jobs: Jobs, dead_letters: DeadLetters, publish: Publish) -> str | None:
+    """Has the event delivered again, under its own id, and removes the letter: should it fail again, it comes back.
+
+    Returns:
+        The job whose event is due now, for those that have a job converted or looked at.
+
+    Raises:
+        PermanentError: `dead_letter_outdated`; `event_invalid`, where nobody takes such an event.
+        TransientError: `unavailable`; the letter stays.
+    """
+    event = events.decode(letter["attributes"], letter["data"])
+    revived = _BACK.get(event.type)
+    if revived:
+        job_store.revive(jobs, event.job, revived)
+    else:
+        source = str(letter["attributes"]["source"]).rpartition("/")[2]
+        publish(events.encode(event, source=source, traceparent=letter["attributes"].get("traceparent")))
+    # Not one that has come again meanwhile.
+    dead_letters.delete_one({"_id": letter["_id"], "count": letter["count"]})
+    return event.job if revived else None

@@ -4,7 +4,6 @@ import functools
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable
 
 import functions_framework.aio
 from cloudevents.exceptions import GenericException
@@ -17,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+import admin_desk
 import asking
 import choosing
 import dead_letters
@@ -27,11 +27,12 @@ import receiving
 import sweeping
 import tus
 import webhook_desk
-from audiolift import cookies, covers, links, logs, metrics, settings, store, tracing
+from answering import Endpoint, answering, http_error
+from audiolift import admin, cookies, covers, links, logs, metrics, settings, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift import webhooks as webhook_store
-from audiolift.errors import AudioliftError, PermanentError, TransientError
+from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
@@ -48,8 +49,6 @@ SETTINGS = settings.load(UploadSettings)
 MONGO = store.connect(SETTINGS.mongodb_uri)
 PUBLISH: Publish = publisher(SETTINGS.k_sink)
 VERIFIER = Verifier(SETTINGS.jwks_url, issuer=SETTINGS.token_issuer, audience=SETTINGS.token_audience)
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @functools.cache
@@ -88,29 +87,6 @@ def hooks() -> webhook_desk.Desk:
     return webhook_desk.Desk(found, accounts, deliveries, SETTINGS.webhook_allowed_networks, PUBLISH)
 
 
-def answering(endpoint: Endpoint) -> Endpoint:
-    """Maps the errors of an endpoint to answers (RFC 9457)."""
-
-    @functools.wraps(endpoint)
-    async def answer(request: Request) -> Response:
-        logs.about(request.path_params.get("job") or request.path_params.get("upload"))
-        tracing.follow(tracing.given(request.headers))
-        try:
-            return await _traced(endpoint, request)
-        except AudioliftError as error:
-            level = logging.WARNING if error.status >= 500 else logging.INFO
-            log.log(level, "%s %s: %s", request.method, request.url.path, error)
-            return delivering.problem_response(error)
-        except PyMongoError as error:
-            log.warning("%s %s: MongoDB: %s", request.method, request.url.path, error)
-            return delivering.problem_response(TransientError("unavailable", retry_after=5))
-        except Exception:
-            log.exception("%s %s", request.method, request.url.path)
-            return delivering.problem_response(TransientError("internal"))
-
-    return answer
-
-
 async def take_video(request: Request) -> Response:
     """POST /upload: a video as the form field `file`, or as the body with its name in `?filename=`."""
     job, new = await receiving.receive(
@@ -118,8 +94,8 @@ async def take_video(request: Request) -> Response:
             owner=await _owner(request),
             content_type=request.headers.get("content-type", ""),
             query=request.query_params,
-            declared_size=_declared_size(request),
-            idempotency_key=_idempotency_key(request),
+            declared_size=asking.declared_size(request),
+            idempotency_key=asking.idempotency_key(request),
             traceparent=tracing.here(),
         ),
         figures.received(request.stream()),
@@ -144,7 +120,7 @@ async def _resumable(request: Request) -> Response:
     asked = tus.method(request)
     if asked == "OPTIONS":
         return tus.describe(SETTINGS.max_video_bytes)
-    call = tus.Call(request, await _owner(request), _declared_size(request), tracing.here())
+    call = tus.Call(request, await _owner(request), asking.declared_size(request), tracing.here())
     return await tus.serve(asked, call, await run_in_threadpool(desk))
 
 
@@ -244,6 +220,19 @@ def about_webhooks(act: webhook_desk.Act) -> Endpoint:
     return answering(endpoint)
 
 
+def about_admin(act: admin_desk.Act) -> Endpoint:
+    """An endpoint for the operator, of what it does."""
+
+    async def endpoint(request: Request) -> Response:
+        admin.require(request.headers.get("authorization"), SETTINGS.admin_key)
+        found = await _stores()
+        desk = admin_desk.Desk(found.videos["dead_letters"], found.jobs, PUBLISH, _send_outbox)
+        call = admin_desk.Call(request.path_params, request.query_params)
+        return await run_in_threadpool(act, call, desk)
+
+    return answering(endpoint)
+
+
 async def download(request: Request) -> Response:
     """GET /download?fid=: the same by the audio's id."""
     owner = await _owner(request)
@@ -305,14 +294,6 @@ async def scrape(request: Request) -> Response:
     return Response(*await run_in_threadpool(metrics.answer, host, refresh=lambda: figures.measure(stores())))
 
 
-async def http_error(_: Request, error: Exception) -> Response:
-    """The framework's own 404 and 405 in our form."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(getattr(error, "headers", None) or {})
-    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "internal")
-    return delivering.problem_response(PermanentError(code), headers)
-
-
 APP = Starlette(
     routes=[
         Route("/upload", answering(take_video), methods=["POST"]),
@@ -329,6 +310,11 @@ APP = Starlette(
         Route("/jobs/{job}/audio", answering(job_audio), methods=["GET"]),
         Route("/jobs/{job}/links", answering(make_link), methods=["POST"]),
         *(Route(path, about_webhooks(act), methods=[method]) for method, path, act in webhook_desk.ROUTES),
+        *(
+            Route(path, about_admin(act), methods=[method])
+            for method, path, act in admin_desk.ROUTES
+            if SETTINGS.admin_key
+        ),
         Route("/download", answering(download), methods=["GET"]),
         Route("/sweep", answering(sweep), methods=["POST"]),
         Route("/dead-letters", answering(dead_letter), methods=["POST"]),
@@ -340,23 +326,14 @@ APP = Starlette(
     ],
     exception_handlers={HTTPException: http_error},
 )
+# A redirect would name the Service's own host, under which nobody outside can ask.
+APP.router.redirect_slashes = False
 
 
 @functions_framework.aio.http  # type: ignore[arg-type]  # any ASGI app serves as an answer, its types name fewer
 async def upload(_: Request) -> Starlette:
     """Hands every request to the routes above: the framework calls what it is given back."""
     return APP
-
-
-async def _traced(endpoint: Endpoint, request: Request) -> Response:
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return await endpoint(request)
-    route: Route = request.scope["route"]
-    about = {"http.request.method": request.method, "http.route": route.path}
-    with tracing.span(f"{request.method} {route.path}", about, kind="server") as span:
-        response = await endpoint(request)
-        span.set_attribute("http.response.status_code", response.status_code)
-        return response
 
 
 async def _stores() -> sweeping.Stores:
@@ -384,7 +361,11 @@ async def _deliver(job: Job, request: Request) -> Response:
     file = await run_in_threadpool(store.find, found.mp3s, audio_id)
     if file is None:
         raise PermanentError("audio_not_found")
-    return delivering.deliver(file, job["audio"]["name"], request.headers, bucket=found.mp3s)
+    answer = delivering.deliver(file, job["audio"]["name"], request.headers, bucket=found.mp3s)
+    if request.method == "HEAD":
+        # Otherwise all of the audio is read, and then not sent.
+        return Response(status_code=answer.status_code, headers=answer.headers)
+    return answer
 
 
 def _send_outbox(job_id: str) -> None:
@@ -399,17 +380,3 @@ def _only_from_the_cluster(request: Request) -> None:
     # Knative's outer gateway knows no cluster-local names, so nobody outside can send this Host.
     if request.headers.get("host", "").partition(":")[0] != SETTINGS.cluster_host:
         raise PermanentError("not_found")
-
-
-def _declared_size(request: Request) -> int | None:
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise PermanentError("bad_request", reason="please send the video without a Content-Encoding.")
-    length = request.headers.get("content-length")
-    return int(length) if length else None
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
-        raise PermanentError("idempotency_key_invalid")
-    return key

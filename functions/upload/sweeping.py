@@ -13,7 +13,7 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from audiolift import covers, logs, store, tracing
+from audiolift import covers, job_mail, logs, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError, TransientError
@@ -26,6 +26,8 @@ log = logging.getLogger("upload")
 
 #: Jobs that one step takes in one sweep; the next minute brings the next.
 BATCH = 200
+#: What no step needs of a job or a delivery, and can be a megabyte of each.
+UNREAD = {"media": 0, "waveform": 0, "body": 0}
 #: Failures after which a step gives up until the next minute.
 FAILURES = 3
 #: Who made an event due sends it within this time.
@@ -111,7 +113,7 @@ def _each(
     """How many were seen to, and what went wrong first. Some failures are a job's own; many are an outage."""
     done, errors = 0, list[Exception]()
     try:
-        for job in list(kept.find(query).sort(oldest).limit(BATCH)):
+        for job in list(kept.find(query, UNREAD).sort(oldest).limit(BATCH)):
             job_id = str(job.get("job", job["_id"]))
             logs.about(job_id)
             try:
@@ -165,7 +167,7 @@ def _untold(now: datetime) -> dict[str, Any]:
 
 def _tell_again(job: Job, jobs: Jobs) -> None:
     if job.get("mail", {}).get("resent", 0) >= MAIL_TRIES:
-        job_store.mail_refused(jobs, job["_id"], PermanentError("mail_undelivered"))
+        job_mail.refused(jobs, job["_id"], PermanentError("mail_undelivered"))
     else:
         job_store.resend(jobs, job, job_store.ended_event(job), source="upload", count="mail.resent")
 

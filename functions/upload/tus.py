@@ -63,6 +63,11 @@ class Call:
         """Whether the body holds bytes of the video."""
         return self.header("content-type") == BYTES
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head (RFC 9112, section 6.3)."""
+        return bool(self.declared_size) or self.header("transfer-encoding") is not None
+
 
 def method(request: Request) -> str:
     """What is asked for, in a version that is spoken here (sections X-HTTP-Method-Override and Tus-Resumable).
@@ -102,7 +107,7 @@ async def serve(asked: str, call: Call, desk: Desk) -> Response:
 
 
 async def _create(call: Call, desk: Desk) -> Response:
-    if call.declared_size != 0 and not call.brings_bytes:
+    if call.has_body and not call.brings_bytes:
         raise PermanentError("upload_type_wrong")
     length, deferred = call.header("upload-length"), call.header("upload-defer-length")
     size = tus_headers.length(length, deferred, max_bytes=desk.terms.max_bytes)
@@ -165,6 +170,8 @@ async def _continue(call: Call, desk: Desk, upload: str) -> Response:
     tus_state.expect(job, offset=offset, length=length)
     if tus_state.is_open(job):
         job = await _append(call, desk, job, length=length)
+    elif call.declared_size:
+        raise PermanentError("upload_beyond_length", length=offset)
     return Response(status_code=204, headers=_about(job))
 
 

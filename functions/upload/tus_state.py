@@ -114,12 +114,15 @@ def claim(jobs: Jobs, job: Job, *, length: int | None, terms: Terms) -> Job:
     """
     tus = job["tus"]
     seen = {"_id": job["_id"], "state": "uploading", "tus.offset": tus["offset"], "tus.length": tus["length"]}
-    change = _alive(terms) | {"tus.busy": True, "tus.length": tus["length"] if length is None else length}
+    change = _alive(terms) | {"tus.busy": True}
+    # A length at which the upload stands already comes with the job: see `offset` above.
+    change |= {"tus.length": length} if length and length > tus["offset"] else {}
     claimed = jobs.find_one_and_update(
         seen, {"$set": change, "$inc": {"tus.writer": 1}}, return_document=ReturnDocument.AFTER
     )
     if claimed is None:
         raise PermanentError("upload_taken_over")
+    claimed["tus"]["length"] = length or tus["length"]
     return claimed
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from audiolift.addresses import Networks, parse_networks
+from audiolift.admin import parse_key
 from audiolift.links import Keys, parse_keys
 from audiolift.settings import parse_base_url, setting
 from audiolift.store import parse_uri
@@ -33,6 +34,12 @@ class UploadSettings:
         "networks off the public internet that webhooks may be in, like 10.1.0.0/16,fd00::/8",
         default=(),
         parse=parse_networks,
+    )
+    admin_key: str | None = setting(
+        "the operator's key to the addresses under /admin, 32 characters or more; without it they are not there",
+        default=None,
+        secret=True,
+        parse=parse_key,
     )
     stall_s: int = setting("after how many seconds without a byte an upload is given up", default=900, at_least=1)
     resumable_s: int = setting(

@@ -48,6 +48,8 @@ CODES: dict[str, Code] = {
     "refresh_token_invalid": Code(401, "The refresh token is not valid or has expired. Please log in again."),
     "session_missing": Code(401, "Nobody is logged in here. Please log in."),
     "cross_site": Code(403, "The request does not come from our own page, so your login was not used for it."),
+    "user_not_found": Code(404, "There is no account with that mail address."),
+    "admin_key_wrong": Code(401, "Please send the admin key of this service as 'Authorization: Bearer ...'."),
     "refresh_token_reused": Code(
         401, "The refresh token was used before, so this login was ended for safety. Please log in again."
     ),
@@ -99,6 +101,12 @@ CODES: dict[str, Code] = {
     "webhook_off": Code(409, "The webhook is switched off. Please switch it on first, by PATCH with 'active': true."),
     "webhooks_too_many": Code(409, "You have {limit} webhooks already. Please change or delete one of them."),
     "delivery_not_found": Code(404, "There is no delivery with that id; they go with their job."),
+    "dead_letter_not_found": Code(
+        404, "There is no dead letter with that id: they go when replayed or dropped, and with their job."
+    ),
+    "dead_letter_outdated": Code(
+        409, "The event is of no use any more, as its job is {state} by now. Please drop the dead letter."
+    ),
     "range_unsatisfiable": Code(416, "The requested range lies outside of the audio."),
     "event_invalid": Code(400, "This is not an event that is understood here: {reason}"),
     # Conversions

@@ -164,7 +164,7 @@ def finish_upload(
     change: Job = {"state": "waiting" if hold else "uploaded", "video": about, "options": options}
     due = next_event({"_id": job_id} | change)
     guard = {"state": "uploading"} | ({} if tus_writer is None else {"tus.writer": tus_writer})
-    change |= {} if tus_writer is None else {"tus.offset": video.size}
+    change |= {} if tus_writer is None else {"tus.offset": video.size, "tus.length": video.size}
     change |= {} if webhook is None else {"webhook": webhook}
     job = _move(jobs, job_id, guard, due, "upload", **change)
     if job is None:

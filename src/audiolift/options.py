@@ -20,6 +20,8 @@ SAMPLE_RATES = {8000: 64, 11025: 64, 12000: 64, 16000: 160, 22050: 160, 24000: 1
 #: The programme level of EBU R 128, and the targets that can be asked for, in LUFS.
 PROGRAMME_LUFS, LOWEST_LUFS, HIGHEST_LUFS = -23.0, -31.0, -9.0
 LONGEST_FADE_S = 60.0
+#: Less than a sample, and ffmpeg takes it for no end at all.
+SHORTEST_PART_S = 0.001
 TEXT_LENGTH = 1000
 #: Options that give a tag its value, each named like its tag; an empty text removes the tag.
 TAGS = ("title", "artist", "album", "album_artist", "date", "genre", "comment", "track_number")
@@ -120,8 +122,8 @@ def parse(given: Mapping[str, str]) -> Options:
         raise invalid(unknown[0][:40], f"it is not known. The options are {', '.join(NAMES)}.")
     options = Options(**{name: _READERS[name](name, text) for name, text in given.items()})
     _check_bitrate(options)
-    if options.end is not None and options.end <= (options.start or 0):
-        raise invalid("end", "it must lie after the start.")
+    if options.end is not None and round(options.end - (options.start or 0), 6) < SHORTEST_PART_S:
+        raise invalid("end", f"it must lie at least {SHORTEST_PART_S} s after the start.")
     if options.end is not None:
         check_fades(options, options.end - (options.start or 0))
     return options
@@ -156,7 +158,10 @@ def invalid(option: str, reason: str) -> PermanentError:
 def _written(option: str, value: Any) -> str:
     if not isinstance(value, str | int | float):
         raise invalid(option[:40], "it is neither a text nor a number.")
-    return f"{value:f}" if isinstance(value, float) else str(value)
+    # JSON has one kind of number: 192.0 is 192.
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:f}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _check_bitrate(options: Options) -> None:

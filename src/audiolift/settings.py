@@ -1,6 +1,7 @@
 """Settings: a frozen, typed dataclass per function, read once from the environment, failing at start-up.
 
-A field `mysql_url: str` is read from `MYSQL_URL`. A field without a default is required; secrets never have one.
+A field `mysql_url: str` is read from `MYSQL_URL`. A field without a default is required; a secret has none,
+or None where something is off without it.
 """
 
 import dataclasses

@@ -127,6 +127,8 @@ def test_the_tracks_of_a_video_that_is_converted_then(cli: Cli, videos: Videos, 
     seen = cli.json("tracks", videos["two-tracks.mp4"])
     assert [track["index"] for track in seen["tracks"]] == [0, 1]
     assert cli.run("tracks", seen["job"])[1].startswith("track")
+    code, printed, _ = cli.run("convert", videos["two-tracks.mp4"], "--track", "2", "--json")
+    assert (code, json.loads(printed)["error"]["code"]) == (4, "option_invalid")
     made = cli.json("convert", videos["two-tracks.mp4"], "--track", "1")
     assert made["job"] == seen["job"]
     assert person.job(made["job"])["options"] == {"track": 1}
@@ -142,6 +144,8 @@ def test_watch_download_link_and_delete(cli: Cli, videos: Videos, person: Person
     part = tmp_path / f".mine.mp3.{person.job(job)['audio']['id']}.part"
     part.write_bytes(b"#" + sound[1:5000])
     assert cli.json("download", job, "-o", "mine.mp3") == {"job": job, "path": "mine.mp3"}
+    long = "ü" * 125 + ".mp3"
+    assert cli.json("download", job, "-o", long)["path"] == long
     assert (tmp_path / "mine.mp3").read_bytes() == b"#" + sound[1:]
     assert cli.run("download", job, "-o", "mine.mp3")[0] == 1
     url = cli.json("link", job, "--expires", "1h")["url"]

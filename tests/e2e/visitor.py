@@ -9,6 +9,8 @@ from playwright.sync_api import BrowserContext, CDPSession, ConsoleMessage, Loca
 
 PASSWORD = "correct horse battery"
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
+#: How long the page may take for anything else, in ms: on a busy machine Playwright's 5 s are not enough.
+SHORT_MS = 20_000
 #: How long a conversion may take on a busy machine, in ms.
 LONG_MS = 60_000
 

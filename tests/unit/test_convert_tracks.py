@@ -50,6 +50,13 @@ def test_what_is_not_there_is_answered_with_what_is(wanted: int | str) -> None:
     assert "3 (no language, mp3)" in raised.value.sentence
 
 
+def test_a_video_full_of_tracks_makes_no_long_sentence() -> None:
+    with pytest.raises(PermanentError) as raised:
+        choose([Track(n, "aac", "x" * 60_000, "\u202e\n" + "t" * 60_000) for n in range(1000)], "fr")
+    assert len(raised.value.sentence) < 2000
+    assert raised.value.sentence.isprintable() and "and 984 more" in raised.value.sentence
+
+
 def test_no_track_at_all() -> None:
     with pytest.raises(PermanentError) as raised:
         choose((), "de")

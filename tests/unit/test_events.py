@@ -42,7 +42,10 @@ due = st.builds(
     st.from_regex(r"[0-9a-f]{24}-(converted|failed|test)-([0-9a-f]{24}|upload)", fullmatch=True),
     st.integers(1, 10**6),
 )
-any_event = uploaded | converted | failed | due
+planned = st.builds(
+    events.SegmentPlanned, job_ids, st.integers(1, 99), st.sampled_from(["measure", "encode"]), st.integers(0, 999)
+)
+any_event = uploaded | planned | converted | failed | due
 
 CONVERTED = events.AudioConverted("6744a1b2c3d4e5f601234567", "6744a1b2c3d4e5f601234567.1", 123, 4.5)
 
@@ -129,9 +132,10 @@ def test_the_same_fact_has_the_same_id_and_each_fact_its_own() -> None:
         CONVERTED,
         events.ConversionFailed(job, "no_audio", "-"),
         events.VideoUploaded(job, "f", "n", 1, {}),
+        events.SegmentPlanned(job, 2, "encode", 0),
     ]
     ids = [events.encode(event, source="convert")["id"] for event in [*facts, *facts]]
-    assert ids == [f"{job}.converted", f"{job}.failed", f"{job}.uploaded"] * 2
+    assert ids == [f"{job}.converted", f"{job}.failed", f"{job}.uploaded", f"{job}.segment.2.encode.0"] * 2
 
 
 def test_the_envelope_says_who_what_and_which_job() -> None:

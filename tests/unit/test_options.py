@@ -50,6 +50,7 @@ def refusal(given: Mapping[str, str]) -> PermanentError:
         ({"start": "1:30"}, Options(start=90.0)),
         ({"start": "1:02:03.5"}, Options(start=3723.5)),
         ({"start": "0", "end": "0.001"}, Options(start=0.0, end=0.001)),
+        ({"start": "10", "end": "10.001"}, Options(start=10.0, end=10.001)),
         ({"end": "95.5"}, Options(end=95.5)),
         ({"vbr": "0"}, Options(vbr=0)),
         ({"quality": "voice", "sample_rate": "11025"}, Options(quality="voice", sample_rate=11025)),
@@ -122,10 +123,17 @@ def test_options_are_read_as_people_write_them(given: Mapping[str, str], meant: 
         ({"start": "9" * 5000}, "start"),
         ({"end": "0"}, "end"),
         ({"start": "10", "end": "10"}, "end"),
+        ({"start": "10", "end": "10.0009"}, "end"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(given: Mapping[str, str], named: str) -> None:
     assert f"The option '{named}' is not right" in refusal(given).sentence
+
+
+def test_numbers_of_json_are_those_of_a_form() -> None:
+    written = {"bitrate": 192.0, "track": 1.0, "start": 2, "end": 2.5, "normalize": True, "title": True}
+    as_text = {"bitrate": "192", "track": "1", "start": "2", "end": "2.5", "normalize": "true", "title": "true"}
+    assert options.from_dict(written) == options.parse(as_text)
 
 
 @given(given_options)

@@ -107,12 +107,23 @@ def _sent(client: httpx.Client, piece: Piece, options: Mapping[str, str], told: 
     held = Memory(login.server, login.email, piece.video, _HOLD)
     if piece.memory.job is None and held.job is not None:
         job = send(client, piece.video, _HOLD, held, told)
-        answer = patiently(lambda: client.post(f"/jobs/{job}/convert", json=asked))
-        held.forget()
-        if answer.is_success:
+        if _chosen(client, job, asked):
             piece.memory.keep(job)
+            held.forget()
             return job
+        held.forget()
     return send(client, piece.video, asked, piece.memory, told)
+
+
+def _chosen(client: httpx.Client, job: str, asked: Mapping[str, str]) -> bool:
+    """Whether a held job is converted as asked; not where it waits no more. A wrong option sends nothing again."""
+    try:
+        patiently(lambda: ok(client.post(f"/jobs/{job}/convert", json=dict(asked))))
+    except Failure as failure:
+        if failure.code in ("job_not_waiting", "job_not_found"):
+            return False
+        raise
+    return True
 
 
 def _on_server(cover: str) -> bool:

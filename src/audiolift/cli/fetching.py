@@ -1,5 +1,6 @@
 """Brings an MP3 to disk: under a name of its own until it is whole, going on where it stopped."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ import httpx
 
 from audiolift.cli.client import ok, patiently
 from audiolift.cli.failures import NOT_CONVERTED, REFUSED, Failure
+
+#: Of the target's name: file systems allow 255, and an id and an ending follow.
+_NAME_BYTES = 200
 
 
 def fetch(client: httpx.Client, job: dict[str, Any], target: Path, told: Callable[[int], object]) -> None:
@@ -26,7 +30,7 @@ def fetch(client: httpx.Client, job: dict[str, Any], target: Path, told: Callabl
         exit_code = NOT_CONVERTED if job["error"] else REFUSED
         raise Failure(exit_code, error["message"], error["code"])
     # Another attempt at the job would be other audio, with another id.
-    part = target.with_name(f".{target.name}.{audio['id']}.part")
+    part = target.with_name(f".{os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])}.{audio['id']}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         patiently(lambda: _go_on(client, job["id"], part, audio["size"], told), lambda: _size(part))

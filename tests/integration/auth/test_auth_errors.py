@@ -112,7 +112,13 @@ def test_it_lives_without_its_database_and_says_that_it_is_not_ready(environment
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MYSQL_URL", ""), ("MYSQL_URL", "mysql://me:hidden@/"), ("TOKEN_KEYS", '{"keys": []}'), ("THREADS", "0")],
+    [
+        ("MYSQL_URL", ""),
+        ("MYSQL_URL", "mysql://me:hidden@/"),
+        ("TOKEN_KEYS", '{"keys": []}'),
+        ("THREADS", "0"),
+        ("ADMIN_KEY", "hidden"),
+    ],
 )
 def test_a_wrong_setting_is_named_at_the_start(environment: dict[str, str], name: str, value: str) -> None:
     with pytest.raises(AssertionError) as failed, running("auth", environment | {name: value}):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from audiolift import events
+from audiolift import events, job_mail
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job, Jobs
@@ -267,7 +267,7 @@ def test_a_deleted_job_is_gone_and_owes_nobody_anything(jobs: Jobs, make: Callab
     assert job_store.get(jobs, job["_id"]) is None
     assert job_store.list_of(jobs, "ada", limit=10) == []
     assert job_store.claim(jobs, job["_id"], lease_s=1) is None
-    assert job_store.claim_mail(jobs, job["_id"], lease_s=1) is None
+    assert job_mail.claim(jobs, job["_id"], lease_s=1) is None
     assert not job_store.complete(jobs, job, audio=made.file("x", "x.mp3"), duration_s=1)
     assert due(jobs, job) == []
 
@@ -329,9 +329,9 @@ def test_an_event_is_made_due_again_once_and_counted(jobs: Jobs) -> None:
 @pytest.mark.parametrize(("ended", "told"), [(made.converted, "notified"), (made.failed, "failed")])
 def test_the_mail_of_an_ended_job_is_given_out_once(jobs: Jobs, ended: Callable[[Jobs], Job], told: str) -> None:
     job = ended(jobs)
-    assert job_store.claim_mail(jobs, job["_id"], lease_s=600)
-    job_store.mail_sent(jobs, job["_id"])
-    assert job_store.claim_mail(jobs, job["_id"], lease_s=600) is None
+    assert job_mail.claim(jobs, job["_id"], lease_s=600)
+    job_mail.sent(jobs, job["_id"])
+    assert job_mail.claim(jobs, job["_id"], lease_s=600) is None
     now = made.stored(jobs, job["_id"])
     assert now["state"] == told
     assert now["mail"]["sent_at"] >= job["updated_at"]
@@ -340,48 +340,48 @@ def test_the_mail_of_an_ended_job_is_given_out_once(jobs: Jobs, ended: Callable[
 @pytest.mark.parametrize("make", [made.uploaded, made.claimed])
 def test_a_job_that_has_not_ended_owes_no_mail(jobs: Jobs, make: Callable[[Jobs], Job]) -> None:
     job = make(jobs)
-    assert job_store.claim_mail(jobs, job["_id"], lease_s=600) is None
-    job_store.mail_sent(jobs, job["_id"])
+    assert job_mail.claim(jobs, job["_id"], lease_s=600) is None
+    job_mail.sent(jobs, job["_id"])
     assert made.stored(jobs, job["_id"]) == job
 
 
 def test_an_expired_job_owes_no_mail(jobs: Jobs) -> None:
     job = made.converted(jobs, retention_s=-1)
-    assert job_store.claim_mail(jobs, job["_id"], lease_s=600) is None
+    assert job_mail.claim(jobs, job["_id"], lease_s=600) is None
 
 
 def test_of_racing_claims_for_a_mail_one_wins_and_the_others_come_again(jobs: Jobs) -> None:
     job = made.converted(jobs)
-    answers = at_once(8, lambda: job_store.claim_mail(jobs, job["_id"], lease_s=600))
+    answers = at_once(8, lambda: job_mail.claim(jobs, job["_id"], lease_s=600))
     assert sum(isinstance(answer, dict) for answer in answers) == 1
     assert sum(isinstance(answer, TransientError) for answer in answers) == 7
 
 
 def test_a_mail_is_free_again_after_its_lease_or_its_release(jobs: Jobs) -> None:
     job = made.converted(jobs)
-    job_store.claim_mail(jobs, job["_id"], lease_s=600)
+    job_mail.claim(jobs, job["_id"], lease_s=600)
     expire(jobs, job, "mail.lease_until")
-    second = job_store.claim_mail(jobs, job["_id"], lease_s=600)
+    second = job_mail.claim(jobs, job["_id"], lease_s=600)
     assert second
-    job_store.release_mail(jobs, second)
-    assert job_store.claim_mail(jobs, job["_id"], lease_s=600)
+    job_mail.release(jobs, second)
+    assert job_mail.claim(jobs, job["_id"], lease_s=600)
 
 
 def test_a_worker_that_let_its_lease_run_out_cannot_release_anothers_mail(jobs: Jobs) -> None:
     job = made.converted(jobs)
-    first = job_store.claim_mail(jobs, job["_id"], lease_s=0)
+    first = job_mail.claim(jobs, job["_id"], lease_s=0)
     assert first
-    assert job_store.claim_mail(jobs, job["_id"], lease_s=600)
-    job_store.release_mail(jobs, first)
+    assert job_mail.claim(jobs, job["_id"], lease_s=600)
+    job_mail.release(jobs, first)
     with pytest.raises(TransientError, match="another worker"):
-        job_store.claim_mail(jobs, job["_id"], lease_s=600)
+        job_mail.claim(jobs, job["_id"], lease_s=600)
 
 
 def test_a_refused_mail_is_not_tried_again_and_a_sent_one_is_not_refused(jobs: Jobs) -> None:
     refused, sent = made.converted(jobs), made.converted(jobs)
-    job_store.mail_refused(jobs, refused["_id"], PermanentError("mail_refused"))
-    assert job_store.claim_mail(jobs, refused["_id"], lease_s=600) is None
+    job_mail.refused(jobs, refused["_id"], PermanentError("mail_refused"))
+    assert job_mail.claim(jobs, refused["_id"], lease_s=600) is None
     assert made.stored(jobs, refused["_id"])["mail"]["error"]["code"] == "mail_refused"
-    job_store.mail_sent(jobs, sent["_id"])
-    job_store.mail_refused(jobs, sent["_id"], PermanentError("mail_refused"))
+    job_mail.sent(jobs, sent["_id"])
+    job_mail.refused(jobs, sent["_id"], PermanentError("mail_refused"))
     assert "error" not in made.stored(jobs, sent["_id"])["mail"]

@@ -16,6 +16,7 @@ LIMIT = 40 * MIB
 CLUSTER_HOST = {"Host": "upload.audiolift.svc.cluster.local"}
 PUBLIC_URL = "http://localhost:8080"
 LINK_KEYS = "k1=" + "5a" * 32
+ADMIN_KEY = "the-operator's-key-of-these-tests"
 
 
 def settings(mongod: str, tokens: Issuer, broker: Sink) -> dict[str, str]:
@@ -25,6 +26,7 @@ def settings(mongod: str, tokens: Issuer, broker: Sink) -> dict[str, str]:
         "K_SINK": broker.url,
         "JWKS_URL": tokens.url,
         "LINK_KEYS": LINK_KEYS,
+        "ADMIN_KEY": ADMIN_KEY,
         "PUBLIC_URL": PUBLIC_URL,
         "CLUSTER_HOST": CLUSTER_HOST["Host"],
         "MAX_VIDEO_BYTES": str(LIMIT),

@@ -25,6 +25,11 @@ def job(client: httpx.Client, mongo: MongoClient[dict[str, Any]]) -> str:
     return made
 
 
+def delivered(client: httpx.Client) -> str:
+    """How many bytes of audio the function has read to send them."""
+    return client.get("/metrics").text.partition("\naudiolift_delivered_bytes_total ")[2].partition("\n")[0]
+
+
 def test_the_whole_audio(client: httpx.Client, job: str) -> None:
     answer = client.get(f"/jobs/{job}/audio")
     assert answer.status_code == 200
@@ -37,8 +42,11 @@ def test_the_whole_audio(client: httpx.Client, job: str) -> None:
     about = {"name": "a.mp3", "size": SIZE, "content_type": "audio/mpeg", "duration_s": 1.5, "loudness": None}
     assert audio == {"id": f"{job}.1"} | about
     assert client.get(f"/download?fid={audio['id']}").content == AUDIO
+    before = delivered(client)
     head = client.head(f"/jobs/{job}/audio")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(SIZE))
+    assert {**head.headers, "date": ""} == {**answer.headers, "date": ""}
+    assert delivered(client) == before, "the audio was read"
 
 
 @pytest.mark.parametrize(

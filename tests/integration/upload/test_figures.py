@@ -10,8 +10,8 @@ from pymongo import MongoClient
 
 import dead_letters
 import figures
+from audiolift import job_mail, metrics
 from audiolift import jobs as job_store
-from audiolift import metrics
 from sweeping import Stores
 from tests import made
 
@@ -74,7 +74,7 @@ def test_owners_are_untold_after_three_more_tries_until_their_mail_is_sent(
     for tries, untold in ((2, 0), (3, 1)):
         stores.jobs.update_one({"_id": job["_id"]}, {"$set": {"mail.resent": tries}})
         assert shown(stores, monkeypatch)["audiolift_untold_owners"] == untold
-    job_store.mail_sent(stores.jobs, job["_id"])
+    job_mail.sent(stores.jobs, job["_id"])
     assert shown(stores, monkeypatch)["audiolift_untold_owners"] == 0
 
 

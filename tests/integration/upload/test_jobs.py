@@ -202,7 +202,8 @@ def test_what_is_no_event_is_no_dead_letter(client: httpx.Client) -> None:
 
 
 def test_other_addresses_and_health(client: httpx.Client) -> None:
-    assert client.get("/nowhere").json()["code"] == "not_found"
+    for path in ("/nowhere", "/jobs/"):
+        assert client.get(path).json()["code"] == "not_found"
     assert client.put("/upload").json()["code"] == "method_not_allowed"
     assert client.get("/healthz", headers={"Authorization": ""}).status_code == 200
     assert client.get("/readyz", headers={"Authorization": ""}).status_code == 200

@@ -10,8 +10,8 @@ from pymongo import MongoClient
 
 import sweeping
 from audiolift import deliveries as delivery_store
+from audiolift import job_mail, store
 from audiolift import jobs as job_store
-from audiolift import store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job
 from receiving import discard
@@ -210,8 +210,8 @@ def test_told_owners_are_not_told_again(stores: sweeping.Stores, outside: Outsid
     assert job_store.fail(stores.jobs, failed, PermanentError("no_audio"), source="convert")
     job_store.send_outbox(stores.jobs, failed, outside.publish)
     for job in (done, failed):
-        assert job_store.claim_mail(stores.jobs, job, lease_s=60)
-        job_store.mail_sent(stores.jobs, job)
+        assert job_mail.claim(stores.jobs, job, lease_s=60)
+        job_mail.sent(stores.jobs, job)
         job_store.calls_planned(stores.jobs, job)
     assert outside.sweep(30 * MINUTE) == {}
 
@@ -227,7 +227,7 @@ def test_an_end_of_which_no_webhook_was_told_is_told_again(
     job_store.send_outbox(stores.jobs, job, outside.publish)
     outside.sent.clear()
     if state != "converted":
-        job_store.mail_sent(stores.jobs, job)
+        job_mail.sent(stores.jobs, job)
     else:
         stores.jobs.update_one({"_id": job}, {"$set": {"mail.error": {"code": "mail_refused", "message": "-"}}})
     assert outside.sweep(9 * MINUTE) == {}

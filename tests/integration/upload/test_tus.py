@@ -1,6 +1,7 @@
 """Resumable uploads, request by request: what tus 1.0.0 asks of a server."""
 
 import hashlib
+import http.client
 import os
 import time
 from collections.abc import Iterator
@@ -87,6 +88,7 @@ def test_an_upload_in_three_goes_becomes_a_job(client: httpx.Client, tus: Tus, b
     assert tus.offset(path) == len(content)
     assert tus.patch(path, len(content), b"").status_code == 204
     assert tus.patch(path, 0, content).status_code == 409
+    assert tus.patch(path, len(content), b"x").json()["code"] == "upload_beyond_length"
     assert len(broker.of(job["id"])) == 1
 
 
@@ -154,6 +156,17 @@ def test_a_client_without_patch_and_delete_says_what_it_means(client: httpx.Clie
     assert post(path, "HEAD", {}).headers["upload-offset"] == "3"
     assert post(path, "DELETE", {}).status_code == 204
     assert client.head(path, headers=VERSION).status_code == 410
+
+
+def test_a_creation_may_leave_out_how_long_its_empty_body_is(function: RunningFunction, tokens: Issuer) -> None:
+    # As `curl -X POST` does; httpx always says it.
+    connection = http.client.HTTPConnection(httpx.URL(function.url).host, httpx.URL(function.url).port)
+    connection.putrequest("POST", "/uploads/")
+    for name, value in {**VERSION, **tokens.bearer("ada"), "Upload-Length": "3"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    with connection.getresponse() as answer:
+        assert answer.status == 201
 
 
 @pytest.mark.parametrize("content", [b"abc", b"abcdef"], ids=["unfinished", "complete"])

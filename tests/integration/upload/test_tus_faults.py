@@ -58,12 +58,12 @@ def stores(mongo: Mongo) -> Iterator[sweeping.Stores]:
 
 
 class Upload:
-    """An upload of `content`."""
+    """An upload of `content`, whose length is told at once, or later."""
 
-    def __init__(self, stores: sweeping.Stores, content: bytes) -> None:
+    def __init__(self, stores: sweeping.Stores, content: bytes, *, deferred: bool = False) -> None:
         self.stores = stores
         self.content = content
-        plan = Plan(len(content), "", "a.mp4", {})
+        plan = Plan(None if deferred else len(content), "", "a.mp4", {})
         self.id = tus_state.create(stores.jobs, plan, owner=ADA, terms=TERMS, traceparent=None)["_id"]
 
     @property
@@ -74,9 +74,9 @@ class Upload:
     def offset(self) -> int:
         return int(self.job["tus"]["offset"])
 
-    def writer(self) -> Appending:
+    def writer(self, *, length: int | None = None) -> Appending:
         """A new request, that has taken the upload over where it stands."""
-        job = tus_state.claim(self.stores.jobs, self.job, length=None, terms=TERMS)
+        job = tus_state.claim(self.stores.jobs, self.job, length=length, terms=TERMS)
         return Appending(job, jobs=self.stores.jobs, videos=self.stores.videos, terms=TERMS, checksum=None)
 
     def stored(self) -> bytes:
@@ -167,6 +167,18 @@ def test_a_crash_after_the_file_and_before_the_job_is_repaired(
     again.settle()
     assert upload.stored() == upload.content
     assert upload.job["tus"]["offset"] == CHUNK + 1
+
+
+def test_a_length_that_comes_after_all_bytes_comes_with_the_job(stores: sweeping.Stores) -> None:
+    upload = Upload(stores, b"abc", deferred=True)
+    writer = upload.writer()
+    writer.store([upload.content])
+    writer.settle()
+    # Who sees an upload at its end asks for nothing more: a request that dies here must not have said so.
+    upload.writer(length=3)
+    assert (upload.offset, upload.job["tus"]["length"]) == (3, None)
+    upload.writer(length=3).settle()
+    assert (upload.job["state"], upload.job["tus"]["length"]) == ("uploaded", 3)
 
 
 def test_of_two_requests_at_once_one_goes_on(client: httpx.Client, mongo: Mongo, broker: Sink) -> None:

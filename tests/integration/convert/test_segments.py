@@ -1,0 +1,1 @@
+"""Long sound in segments: the same frames as one encoder makes in one go."""
