@@ -53,12 +53,12 @@ class Workshop:
         return job_id
 
     def convert(self, job_id: str, **settings: Any) -> None:
-        """Handles the event of a job once."""
+        """Handles the event of a job once; in one go, however long it is, unless the settings say otherwise."""
         convert(
             VideoUploaded(job_id, job_id, "", 0, {}),
             stores=self.stores,
             publish=self.sent.append,
-            settings=ConvertSettings(mongodb_uri="", k_sink="", **settings),
+            settings=ConvertSettings(mongodb_uri="", k_sink="", **{"segment_from_s": 86400} | settings),
         )
 
     def segmented(self, video: Path | bytes, *, every_s: int = 5, window: int = 16, **options: Any) -> Job:

@@ -165,7 +165,7 @@ def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSetting
     if job["attempt"] > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
     video = video_reader.video_of(job, stores.videos)
-    limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_scratch_bytes)
+    limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
     report = _reporter(stores.jobs, job, settings.lease_s)
     wanted = options.from_dict(job["options"])
     keep = functools.partial(

@@ -28,3 +28,8 @@ class ConvertSettings:
     lease_s: float = setting("After how many silent seconds another worker takes a job over.", default=15, at_least=3)
     max_attempts: int = setting("How often the conversion of a job is begun.", default=10, at_least=1)
     ffmpeg_memory_bytes: int = setting("The most memory that ffmpeg may use.", default=384 * MIB, at_least=128 * MIB)
+
+    @property
+    def max_file_bytes(self) -> int:
+        """The largest file that ffmpeg may write, in bytes."""
+        return min(self.max_audio_bytes, self.max_scratch_bytes)

@@ -99,7 +99,7 @@ def _do(
     if segment.attempt > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
     plan, spec = planning.of_job(job), cutting.from_dict(segment.spec)
-    limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_scratch_bytes)
+    limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
     alive = _reporter(segment, event.phase, stores, settings.lease_s)
     with packet_track.serve(stores.scratch, track, plan.header, spec.bytes) as reader:
         passes = Passes(reader, limits, alive, settings.max_duration_s)

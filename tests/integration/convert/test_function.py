@@ -27,7 +27,7 @@ from tests.workshop import Workshop, deliver, uploaded
 
 
 def settings(mongod: str, broker: Sink) -> dict[str, str]:
-    return {"MONGODB_URI": mongod, "K_SINK": broker.url, "LEASE_S": "3", "HOST": "127.0.0.1"}
+    return {"SEGMENT_FROM_S": "86400", "MONGODB_URI": mongod, "K_SINK": broker.url, "LEASE_S": "3", "HOST": "127.0.0.1"}
 
 
 @pytest.fixture(scope="module")
