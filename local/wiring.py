@@ -1,5 +1,6 @@
 """What the manifests mean on this machine: which port stands for which address, and which processes carry events."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,7 +40,7 @@ def sinks(manifests: Manifests, ports: Mapping[str, int]) -> dict[str, str]:
 
 def trigger_specs(manifests: Manifests, ports: Mapping[str, int]) -> list[TriggerSpec]:
     """The Triggers with their addresses on this machine."""
-    return [_trigger_spec(trigger, ports) for trigger in manifests.of(Trigger)]
+    return [_trigger_spec(trigger, manifests, ports) for trigger in manifests.of(Trigger)]
 
 
 def eventing_programs(
@@ -82,7 +83,7 @@ def eventing_programs(
         )
 
 
-def _trigger_spec(trigger: Trigger, ports: Mapping[str, int]) -> TriggerSpec:
+def _trigger_spec(trigger: Trigger, manifests: Manifests, ports: Mapping[str, int]) -> TriggerSpec:
     delivery = trigger.spec.delivery
     return TriggerSpec(
         name=trigger.name,
@@ -90,12 +91,19 @@ def _trigger_spec(trigger: Trigger, ports: Mapping[str, int]) -> TriggerSpec:
         attributes=trigger.spec.filter.attributes,
         subscriber_url=_service_url(trigger.spec.subscriber, ports),
         dead_letter_url=_service_url(delivery.dead_letter_sink, ports),
-        parallelism=trigger.metadata.annotations.parallelism,
+        parallelism=min(trigger.metadata.annotations.parallelism, _room(trigger, manifests)),
         retry=delivery.retry,
         backoff_policy=delivery.backoff_policy,
         backoff_delay_s=delivery.backoff_delay,
         timeout_s=delivery.timeout,
     )
+
+
+def _room(trigger: Trigger, manifests: Manifests) -> int:
+    """How many events may be delivered at once: where each has a process to itself, as many as there are cores."""
+    service = manifests.get(Service, trigger.spec.subscriber.ref.name)
+    alone = service is not None and service.revision.container_concurrency == 1
+    return len(os.sched_getaffinity(0)) if alone else trigger.metadata.annotations.parallelism
 
 
 def _service_url(to: ServiceDestination, ports: Mapping[str, int]) -> str:

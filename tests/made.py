@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from audiolift import jobs as job_store
+from audiolift import segments as segment_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
+from audiolift.segments import Segments
 from audiolift.store import File
 
 LEASE_S = 600.0
@@ -41,6 +43,18 @@ def claimed(jobs: Jobs, **other: Any) -> Job:
     job = job_store.claim(jobs, uploaded(jobs, **other)["_id"], lease_s=LEASE_S)
     assert job
     return job
+
+
+def planned(
+    jobs: Jobs, segments: Segments, count: int = 3, *, phase: str = "encode", window: int = 2, **other: Any
+) -> Job:
+    """A job whose segments wait; their events alone are due."""
+    job = claimed(jobs, **other)
+    jobs.update_one({"_id": job["_id"]}, {"$set": {"outbox": []}})
+    assert segment_store.begin(jobs, job)
+    about: dict[str, Any] = {"specs": [{"start": n * 1000} for n in range(count)], "about": {"track": "t"}}
+    assert segment_store.plan(jobs, segments, job, route="packets", phase=phase, window=window, **about)
+    return stored(jobs, job["_id"])
 
 
 def converted(jobs: Jobs, *, name: str = "holiday.mp4", **other: Any) -> Job:

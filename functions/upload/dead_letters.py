@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 
 from audiolift import events
 from audiolift import jobs as job_store
+from audiolift import segments as segment_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Jobs
 from audiolift.publish import Publish
@@ -26,7 +27,11 @@ KEPT_S = 30 * 24 * 3600
 #: Without these a job would never end.
 _FAIL = {events.VideoUploaded.type: job_store.fail, events.VideoHeld.type: job_store.fail_waiting}
 #: The state that a job had when such an event became due.
-_BACK = {events.VideoUploaded.type: "uploaded", events.VideoHeld.type: "waiting"}
+_BACK = {
+    events.VideoUploaded.type: "uploaded",
+    events.SegmentPlanned.type: "uploaded",
+    events.VideoHeld.type: "waiting",
+}
 
 
 def ensure_indexes(dead_letters: DeadLetters) -> None:
@@ -52,9 +57,13 @@ def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters
         },
         upsert=True,
     )
+    given_up = PermanentError("conversion_failed")
     if attributes["type"] in _FAIL and attributes.get("subject"):
         fail = _FAIL[attributes["type"]]
-        fail(jobs, str(attributes["subject"]), PermanentError("conversion_failed"), source="upload")
+        fail(jobs, str(attributes["subject"]), given_up, source="upload")
+    event = events.decode(attributes, data) if attributes["type"] == events.SegmentPlanned.type else None
+    if isinstance(event, events.SegmentPlanned):
+        segment_store.fail(jobs, event, given_up, source="upload")
 
 
 def list_of(dead_letters: DeadLetters, *, limit: int, before: str | None = None) -> list[DeadLetter]:

@@ -54,10 +54,11 @@ VERIFIER = Verifier(SETTINGS.jwks_url, issuer=SETTINGS.token_issuer, audience=SE
 @functools.cache
 def stores() -> sweeping.Stores:
     """The stores, with their indexes made; once per process."""
-    found = sweeping.Stores(job_store.collection(MONGO["videos"]), MONGO["videos"], MONGO["mp3s"])
+    found = sweeping.Stores(job_store.collection(MONGO["videos"]), MONGO["videos"], MONGO["mp3s"], MONGO["segments"])
     job_store.ensure_indexes(found.jobs)
     store.ensure_indexes(found.videos)
     store.ensure_indexes(found.mp3s)
+    store.ensure_indexes(found.segments)
     covers.ensure_indexes(found.videos)
     dead_letters.ensure_indexes(found.videos["dead_letters"])
     delivery_store.ensure_indexes(delivery_store.collection(found.videos))

@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 from audiolift import covers, job_mail, logs, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
+from audiolift import segments as segment_store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.jobs import Job, Jobs
 from audiolift.publish import Publish
@@ -27,7 +28,7 @@ log = logging.getLogger("upload")
 #: Jobs that one step takes in one sweep; the next minute brings the next.
 BATCH = 200
 #: What no step needs of a job or a delivery, and can be a megabyte of each.
-UNREAD = {"media": 0, "waveform": 0, "body": 0}
+UNREAD = {"media": 0, "waveform": 0, "plan.about": 0, "body": 0}
 #: Failures after which a step gives up until the next minute.
 FAILURES = 3
 #: Who made an event due sends it within this time.
@@ -39,6 +40,10 @@ RESTARTS = 3
 QUEUE_GRACE = timedelta(minutes=30)
 #: Two days of it: then nobody is going to convert the job, or to look at its video.
 WAITS = 96
+#: Segments that are under way are heard of each second; some may stand in a queue.
+SEGMENT_GRACE = timedelta(minutes=5)
+#: Two days of it, too.
+STANDSTILLS = 576
 MAIL_GRACE = timedelta(minutes=10)
 #: About half a day of mail servers that are out of reach.
 MAIL_TRIES = 72
@@ -48,11 +53,12 @@ TOMBSTONE = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Stores:
-    """Where jobs, videos and audio are."""
+    """Where jobs, videos, audio and the segments of it are."""
 
     jobs: Jobs
     videos: Bucket
     mp3s: Bucket
+    segments: Bucket
 
 
 def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | None = None) -> dict[str, int]:
@@ -77,6 +83,8 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         ("deleted jobs", {"state": "deleted", "purged": None}, lambda job: purge(job, stores)),
         ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),
         ("stalled conversions", _stalled(now), lambda job: _restart(job, stores.jobs)),
+        ("stalled segments", _standing(now), lambda job: _go_on(job, stores.jobs)),
+        ("segments of ended jobs", _littered(now), lambda job: _clear(job, stores)),
         ("queued videos", _queued(now), lambda job: _queue_again(job, stores.jobs)),
         ("untold owners", _untold(now), lambda job: _tell_again(job, stores.jobs)),
         ("untold webhooks", _unplanned(now), lambda job: _plan_again(job, stores.jobs)),
@@ -102,6 +110,7 @@ def purge(job: Job, stores: Stores) -> None:
     covers.remove(stores.videos, job["_id"])
     for attempt in range(1, job["attempt"] + 1):
         store.delete(stores.mp3s, f"{job['_id']}.{attempt}")
+    segment_store.clear(segment_store.collection(stores.videos), stores.segments, job["_id"])
     stores.videos["dead_letters"].delete_many({"attributes.subject": job["_id"]})
     delivery_store.collection(stores.videos).delete_many({"job": job["_id"]})
     stores.jobs.update_one({"_id": job["_id"], "state": "deleted"}, {"$set": {"purged": True}})
@@ -145,6 +154,29 @@ def _restart(job: Job, jobs: Jobs) -> None:
         job_store.fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
     else:
         job_store.resend(jobs, job, job_store.next_event(job), source="upload", count="restarts")
+
+
+def _standing(now: datetime) -> dict[str, Any]:
+    planned = {"state": "converting", "plan.id": {"$exists": True}, "lease_until": None}
+    return planned | {"updated_at": {"$lt": now - SEGMENT_GRACE}}
+
+
+def _go_on(job: Job, jobs: Jobs) -> None:
+    if job.get("resent", 0) < STANDSTILLS:
+        segment_store.resend(jobs, job, source="upload")
+    else:
+        as_read = {"_id": job["_id"], "state": "converting", "version": job["version"]}
+        job_store.fail_where(jobs, as_read, PermanentError("conversion_failed"), source="upload")
+
+
+def _littered(now: datetime) -> dict[str, Any]:
+    return {"scratch": True, "state": {"$in": job_store.ENDED}, "updated_at": {"$lt": now - LEASE_GRACE}}
+
+
+def _clear(job: Job, stores: Stores) -> None:
+    """Once more than the worker that ended the job: others may have heard of that later."""
+    segment_store.clear(segment_store.collection(stores.videos), stores.segments, job["_id"])
+    stores.jobs.update_one({"_id": job["_id"], "state": job["state"]}, {"$unset": {"scratch": ""}})
 
 
 def _queued(now: datetime) -> dict[str, Any]:

@@ -15,9 +15,8 @@ error{code, message}, mail{lease_until, sent_at, error, resent}, outbox[], idemp
 version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset,
 writer, ...}`, too.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
-address to call; `calls_due` is true from the end of the job until its
-deliveries to webhooks are kept; `calls_resent` counts events of the sweep for that. Of long sounds there is a `plan{}`,
-and `scratch` (`audiolift.segments`).
+address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept; `calls_resent`
+counts events of the sweep for that. Of long sounds there is a `plan{}`, and `scratch` (`audiolift.segments`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -77,7 +76,7 @@ def list_of(jobs: Jobs, owner: str, *, limit: int, before: str | None = None) ->
     """An owner's jobs without what is long, the newest first; those older than the job `before`."""
     query: Job = {"owner": owner, "state": {"$nin": ["uploading", "deleted"]}}
     query |= {"_id": {"$lt": before}} if before else {}
-    return list(jobs.find(query, {"media": 0, "waveform.peaks": 0}).sort("_id", DESCENDING).limit(limit))
+    return list(jobs.find(query, {"media": 0, "waveform.peaks": 0, "plan": 0}).sort("_id", DESCENDING).limit(limit))
 
 
 def of_audio(jobs: Jobs, file_id: str, *, owner: str) -> Job | None:

@@ -15,7 +15,7 @@ from audiolift.settings import load, setting
 
 log = logging.getLogger("prepare")
 
-BUCKETS = ("videos", "mp3s")
+BUCKETS = ("videos", "mp3s", "segments")
 SHARD_KEY = {"files_id": 1, "n": 1}
 
 

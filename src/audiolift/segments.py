@@ -241,8 +241,13 @@ def results(segments: Segments, job_id: str, plan: int) -> list[Segment]:
 
 
 def fail(jobs: Jobs, event: SegmentPlanned, error: AudioliftError, *, source: str) -> bool:
-    """Ends a job one of whose segments cannot be done; makes `conversion.failed` due. False where that is over."""
-    guard = _under_way(event.job, event.plan, event.phase) | {"plan.left": event.segment}
+    """Ends a job one of whose segments, or what comes after the last, cannot be done; makes `conversion.failed` due.
+
+    Returns:
+        False where the segment is done and others are left, or a worker joins them, or the plan is over.
+    """
+    held = {"plan.left": [], "lease_until": {"$not": {"$gt": _now()}}}
+    guard = _under_way(event.job, event.plan, event.phase) | {"$or": [{"plan.left": event.segment}, held]}
     return job_store.fail_where(jobs, guard, error, source=source)
 
 

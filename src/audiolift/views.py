@@ -18,6 +18,7 @@ def job_view(job: Job) -> dict[str, Any]:
         "video": {name: job["video"][name] for name in ("name", "size", "sha256")},
         "options": job["options"],
         "progress": job["progress"],
+        "plan": _plan(job["plan"]) if job.get("plan") else None,
         "audio": _audio(audio) if audio else None,
         "media": job.get("media"),
         "error": job.get("error"),
@@ -31,10 +32,8 @@ def job_view(job: Job) -> dict[str, Any]:
 
 
 def listed_view(job: Job) -> dict[str, Any]:
-    """The job in a list: without `media`, which can be long."""
-    view = job_view(job)
-    del view["media"]
-    return view
+    """The job in a list: without `media`, which can be long, and `plan`."""
+    return {name: value for name, value in job_view(job).items() if name not in ("media", "plan")}
 
 
 def waveform_view(job: Job) -> dict[str, Any]:
@@ -70,6 +69,12 @@ def _links(job: Job) -> dict[str, str]:
 def _audio(audio: dict[str, Any]) -> dict[str, Any]:
     about = {name: audio.get(name) for name in ("name", "size", "content_type", "duration_s", "loudness")}
     return {"id": audio["file_id"]} | about
+
+
+def _plan(plan: dict[str, Any]) -> dict[str, Any]:
+    count = plan["segments"]
+    done = count - len(plan["left"]) if plan["phase"] == "encode" else 0
+    return {"route": plan["route"], "segments": count, "done": done}
 
 
 def _mail(mail: dict[str, Any]) -> dict[str, Any]:

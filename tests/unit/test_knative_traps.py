@@ -91,7 +91,7 @@ def test_both_timeouts_are_set_and_within_what_a_cluster_allows(components: tupl
 @each_overlay
 def test_a_trigger_has_its_own_retries_and_dead_letter_sink(components: tuple[str, ...]) -> None:
     triggers = of(build(*components), "Trigger")
-    assert len(triggers) == 8
+    assert len(triggers) == 9
     for trigger in triggers:
         delivery = trigger["spec"]["delivery"]
         assert delivery["retry"] > 0 and delivery["backoffDelay"] and delivery["backoffPolicy"] == "exponential"

@@ -1,6 +1,8 @@
 """Manifests are read as they are meant for a cluster, and whatever local would run otherwise is refused in words."""
 
 import copy
+import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from local.kinds.eventing import PingSource, SinkBinding, Trigger
 from local.kinds.routing import PathMatch
 from local.kinds.serving import Service
 from local.manifests import ManifestError, load
+from local.wiring import trigger_specs
 
 _KNATIVE = Path(__file__).parents[2] / "knative"
 _NAMES = ["namespace.yaml", "broker.yaml", "auth.yaml", "convert.yaml", "notify.yaml", "upload.yaml", "route.yaml"]
@@ -49,7 +52,7 @@ def test_the_repository_s_manifests_are_accepted(tmp_path: Path) -> None:
     manifests = load([_write(tmp_path / "all.yaml", _objects())])
     convert = manifests.get(Service, "convert")
     assert convert and convert.cluster_local and convert.container.function == "convert"
-    assert (convert.scale.min_scale, convert.scale.max_scale, convert.scale.window) == (0, 4, 60)
+    assert (convert.scale.min_scale, convert.scale.max_scale, convert.scale.window) == (0, 12, 60)
     assert (convert.revision.container_concurrency, convert.revision.start_timeout_seconds) == (1, 600)
     trigger = manifests.get(Trigger, "convert")
     assert trigger and trigger.spec.delivery.backoff_delay == 1 and trigger.spec.delivery.timeout == 600
@@ -61,6 +64,13 @@ def test_the_repository_s_manifests_are_accepted(tmp_path: Path) -> None:
     values = {variable.name: manifests.value(variable) for variable in notify.container.env}
     assert values["PUBLIC_URL"] == "http://localhost:1"
     assert values["SENDGRID_API_KEY"] is None
+
+
+def test_who_takes_one_event_at_a_time_gets_no_more_at_once_than_there_are_cores(tmp_path: Path) -> None:
+    manifests = load([_write(tmp_path / "all.yaml", _objects())])
+    specs = {spec.name: spec for spec in trigger_specs(manifests, defaultdict(int))}
+    assert specs["segment"].parallelism == min(8, len(os.sched_getaffinity(0)))
+    assert specs["notify-webhook-due"].parallelism == 12
 
 
 def _spec(objects: _Objects) -> dict[str, Any]:

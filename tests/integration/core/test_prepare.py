@@ -61,7 +61,9 @@ def test_a_mongos_is_told_to_shard_the_chunks_by_file_and_number(mongod: str) ->
         mongos = _Mongos(mongo)
         assert prepare.prepare(cast(Any, mongos)) is True
         key = {"files_id": 1, "n": 1}
-        assert mongos.sharded == [(f"{name}.fs.chunks", {"key": key, "unique": True}) for name in ("videos", "mp3s")]
+        assert mongos.sharded == [
+            (f"{name}.fs.chunks", {"key": key, "unique": True}) for name in ("videos", "mp3s", "segments")
+        ]
         # A unique index must begin with the shard key, or the cluster refuses to shard.
         index = mongo["videos"]["fs.chunks"].index_information()["files_id_1_n_1"]
         assert index["unique"] and dict(index["key"]) == key

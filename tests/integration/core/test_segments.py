@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from audiolift import events, store
+from audiolift import events, store, views
 from audiolift import jobs as job_store
 from audiolift import segments as segment_store
 from audiolift.errors import PermanentError
@@ -25,18 +25,6 @@ T = TypeVar("T")
 @pytest.fixture
 def segments(bucket: Bucket) -> Segments:
     return segment_store.collection(bucket)
-
-
-def planned(jobs: Jobs, segments: Segments, count: int = 3, *, phase: str = "encode", window: int = 2) -> Job:
-    """A job as the plan leaves it."""
-    job = made.claimed(jobs)
-    jobs.update_one({"_id": job["_id"]}, {"$set": {"outbox": []}})
-    specs = [{"start": n * 1000} for n in range(count)]
-    about = {"track": "t"}
-    assert segment_store.plan(
-        jobs, segments, job, specs=specs, route="packets", phase=phase, window=window, about=about
-    )
-    return made.stored(jobs, job["_id"])
 
 
 def event(job: Job, n: int, phase: str = "encode") -> SegmentPlanned:
@@ -104,7 +92,7 @@ def test_whoever_has_lost_the_job_plans_nothing(jobs: Jobs, segments: Segments) 
 def test_each_event_goes_out_once_and_no_more_than_the_window_at_a_time(
     jobs: Jobs, segments: Segments, seed: int
 ) -> None:
-    job = planned(jobs, segments, 9, window=3)
+    job = made.planned(jobs, segments, 9, window=3)
     chance, sent, under_way = random.Random(seed), Counter[int](), list[int]()
     while job["plan"]["left"]:
         job_store.send_outbox(jobs, job["_id"], lambda one: under_way.append(one["data"]["segment"]))
@@ -119,7 +107,7 @@ def test_each_event_goes_out_once_and_no_more_than_the_window_at_a_time(
 
 def test_of_those_who_finish_at_once_one_sees_that_nothing_is_left(jobs: Jobs, segments: Segments) -> None:
     for _ in range(10):
-        job = planned(jobs, segments, 4, window=4)
+        job = made.planned(jobs, segments, 4, window=4)
         taken = [take(jobs, segments, job, n) for n in range(4)]
         left = at_once(
             [lambda one=one: segment_store.finish(jobs, segments, one, "encode", {}) for one in taken]  # type: ignore[misc]
@@ -128,7 +116,7 @@ def test_of_those_who_finish_at_once_one_sees_that_nothing_is_left(jobs: Jobs, s
 
 
 def test_of_two_deliveries_the_second_waits_until_the_first_shows_that_it_lives(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments)
+    job = made.planned(jobs, segments)
     first = take(jobs, segments, job, 0)
     with ThreadPoolExecutor(1) as thread:
         second = thread.submit(segment_store.claim, jobs, segments, event(job, 0), lease_s=60)
@@ -138,7 +126,7 @@ def test_of_two_deliveries_the_second_waits_until_the_first_shows_that_it_lives(
 
 
 def test_of_two_deliveries_at_once_one_takes_the_segment(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments)
+    job = made.planned(jobs, segments)
     free = [lambda: segment_store.claim(jobs, segments, event(job, 0), lease_s=0.6)] * 2
     first, second = at_once(free)
     assert first and second and {first.attempt, second.attempt} == {1, 2}
@@ -146,7 +134,7 @@ def test_of_two_deliveries_at_once_one_takes_the_segment(jobs: Jobs, segments: S
 
 
 def test_a_worker_that_was_overtaken_neither_reports_nor_finishes(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments)
+    job = made.planned(jobs, segments)
     slow = take(jobs, segments, job, 0)
     expire(segments, slow.key)
     fast = take(jobs, segments, job, 0)
@@ -161,13 +149,13 @@ def test_a_worker_that_was_overtaken_neither_reports_nor_finishes(jobs: Jobs, se
 
 
 def test_a_segment_that_was_given_back_is_free_at_once(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments)
+    job = made.planned(jobs, segments)
     segment_store.release(segments, take(jobs, segments, job, 0))
     assert take(jobs, segments, job, 0).attempt == 2
 
 
 def test_what_a_crash_between_the_two_updates_left_undone_is_done(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments)
+    job = made.planned(jobs, segments)
     crashed = take(jobs, segments, job, 0)
     segments.update_one({"_id": crashed.key}, {"$set": {"encoded": {"by": "crashed"}}})
     again = take(jobs, segments, job, 0)
@@ -179,7 +167,7 @@ def test_what_a_crash_between_the_two_updates_left_undone_is_done(jobs: Jobs, se
 
 
 def test_whoever_comes_after_a_crash_before_the_join_joins(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments, 1)
+    job = made.planned(jobs, segments, 1)
     assert segment_store.claim_join(jobs, job["_id"], job["plan"]["id"], lease_s=60) is None
     assert do(jobs, segments, job, 0)["plan"]["left"] == []
     again = take(jobs, segments, job, 0)
@@ -201,14 +189,14 @@ def test_whoever_comes_after_a_crash_before_the_join_joins(jobs: Jobs, segments:
 
 
 def test_an_event_of_another_plan_or_phase_comes_to_nothing(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments)
+    job = made.planned(jobs, segments)
     for late in (event(job, 0, "measure"), SegmentPlanned(job["_id"], 7, "encode", 0), event(job, 8)):
         assert segment_store.claim(jobs, segments, late, lease_s=60) is None
         assert not segment_store.fail(jobs, late, PermanentError("audio_damaged"), source="convert")
 
 
 def test_a_job_that_is_deleted_stops_its_segments(jobs: Jobs, segments: Segments, bucket: Bucket) -> None:
-    job = planned(jobs, segments, 2)
+    job = made.planned(jobs, segments, 2)
     first, second = (take(jobs, segments, job, n) for n in range(2))
     with ThreadPoolExecutor(1) as thread:
         waits = thread.submit(segment_store.claim, jobs, segments, event(job, 0), lease_s=60)
@@ -224,7 +212,7 @@ def test_a_job_that_is_deleted_stops_its_segments(jobs: Jobs, segments: Segments
 def test_progress_counts_all_segments_and_tells_the_time_left_from_the_second_on(
     jobs: Jobs, segments: Segments
 ) -> None:
-    job = planned(jobs, segments, 4, window=4)
+    job = made.planned(jobs, segments, 4, window=4)
     jobs.update_one({"_id": job["_id"]}, {"$set": {"plan.started_at": datetime.now(UTC) - timedelta(seconds=100)}})
     do(jobs, segments, job, 1)
     first = take(jobs, segments, job, 0)
@@ -245,7 +233,7 @@ def test_progress_counts_all_segments_and_tells_the_time_left_from_the_second_on
 
 
 def test_once_all_are_measured_all_are_encoded_with_one_gain(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments, 3, phase="measure", window=2)
+    job = made.planned(jobs, segments, 3, phase="measure", window=2)
     segment_store.next_phase(jobs, job, gain_db=1.0)
     for n in range(3):
         job = do(jobs, segments, job, n, "measure")
@@ -266,8 +254,21 @@ def test_once_all_are_measured_all_are_encoded_with_one_gain(jobs: Jobs, segment
     assert job["progress"]["percent"] == 72.0 and job["progress"]["eta_s"] is not None
 
 
+def test_an_owner_sees_which_way_the_job_takes_and_how_many_segments_are_encoded(
+    jobs: Jobs, segments: Segments
+) -> None:
+    job = do(jobs, segments, made.planned(jobs, segments), 1)
+    assert views.job_view(job)["plan"] == {"route": "packets", "segments": 3, "done": 1}
+    measured = do(jobs, segments, made.planned(jobs, segments, phase="measure"), 1, "measure")
+    assert views.job_view(measured)["plan"] == {"route": "packets", "segments": 3, "done": 0}
+    whole = made.converted(jobs)
+    assert views.job_view(whole)["plan"] is None
+    for listed in job_store.list_of(jobs, "ada", limit=9):
+        assert "plan" not in listed and "plan" not in views.listed_view(listed)
+
+
 def test_of_many_who_would_join_one_does(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments, 1)
+    job = made.planned(jobs, segments, 1)
     do(jobs, segments, job, 0)
     with ThreadPoolExecutor(4) as threads:
         running = [
@@ -281,7 +282,7 @@ def test_of_many_who_would_join_one_does(jobs: Jobs, segments: Segments) -> None
 
 
 def test_a_segment_that_cannot_be_done_ends_its_job(jobs: Jobs, segments: Segments) -> None:
-    job = planned(jobs, segments)
+    job = made.planned(jobs, segments)
     do(jobs, segments, job, 0)
     damaged = PermanentError("audio_damaged")
     assert not segment_store.fail(jobs, event(job, 0), damaged, source="convert")
@@ -292,22 +293,33 @@ def test_a_segment_that_cannot_be_done_ends_its_job(jobs: Jobs, segments: Segmen
     assert ended["outbox"][-1]["type"] == events.ConversionFailed.type
 
 
+def test_what_comes_after_the_last_segment_ends_the_job_unless_a_worker_is_at_it(
+    jobs: Jobs, segments: Segments
+) -> None:
+    job = do(jobs, segments, made.planned(jobs, segments, 1), 0)
+    assert segment_store.claim_join(jobs, job["_id"], job["plan"]["id"], lease_s=60)
+    given_up = PermanentError("conversion_failed")
+    assert not segment_store.fail(jobs, event(job, 0), given_up, source="upload")
+    expire(jobs, job["_id"])
+    assert segment_store.fail(jobs, event(job, 0), given_up, source="upload")
+
+
 def test_events_that_are_lost_are_made_due_again(jobs: Jobs, segments: Segments) -> None:
-    job = do(jobs, segments, planned(jobs, segments, 6, window=2), 0)
+    job = do(jobs, segments, made.planned(jobs, segments, 6, window=2), 0)
     jobs.update_one({"_id": job["_id"]}, {"$pull": {"outbox": {"data.segment": {"$ne": 1}}}})
     read = made.stored(jobs, job["_id"])
     for _ in range(2):
         segment_store.resend(jobs, read, source="upload")
     again = made.stored(jobs, job["_id"])
     assert (due(again), again["resent"]) == ([1, 2], 1)
-    ready = do(jobs, segments, planned(jobs, segments, 1), 0)
+    ready = do(jobs, segments, made.planned(jobs, segments, 1), 0)
     jobs.update_one({"_id": ready["_id"]}, {"$set": {"outbox": []}})
     segment_store.resend(jobs, ready | {"outbox": []}, source="upload")
     assert due(made.stored(jobs, ready["_id"])) == [0]
 
 
 def test_clearing_takes_all_of_one_job_and_nothing_else(jobs: Jobs, segments: Segments, bucket: Bucket) -> None:
-    ours, theirs = planned(jobs, segments), planned(jobs, segments)
+    ours, theirs = made.planned(jobs, segments), made.planned(jobs, segments)
     for job in (ours, theirs):
         whole = store.Writer(bucket, f"{job['_id']}.1.track", name="t", content_type="audio/x-matroska")
         whole.write(b"sound")

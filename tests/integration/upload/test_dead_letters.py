@@ -10,7 +10,9 @@ from pymongo import MongoClient
 
 from audiolift import events, job_mail
 from audiolift import jobs as job_store
+from audiolift import segments as segment_store
 from audiolift.errors import PermanentError
+from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job, Jobs
 from tests import made
 from tests.functions import RunningFunction, running
@@ -101,6 +103,17 @@ def test_a_conversion_that_was_given_up_is_tried_again_and_ends_well(
     assert job_store.complete(jobs, claimed, audio=made.file(f"{job['_id']}.2", "a.mp3"), duration_s=1)
     told(jobs, made.stored(jobs, job["_id"]))
     assert made.stored(jobs, job["_id"])["state"] == "notified"
+
+
+def test_a_segment_that_was_given_up_ends_its_job_which_is_planned_anew(operator: httpx.Client, jobs: Jobs) -> None:
+    job = made.planned(jobs, segment_store.collection(jobs.database))
+    given_up(operator, SegmentPlanned(job["_id"], 7, "encode", 0))
+    assert made.stored(jobs, job["_id"])["state"] == "converting"
+    letter = given_up(operator, SegmentPlanned(job["_id"], 1, "encode", 0))
+    assert made.stored(jobs, job["_id"])["error"]["code"] == "conversion_failed"
+    assert operator.post(f"{LETTERS}/{letter}/replay").status_code == 202
+    claimed = job_store.claim(jobs, job["_id"], lease_s=60)
+    assert claimed and (claimed["plan"], claimed["attempt"]) == (None, 3)
 
 
 def test_a_look_that_was_given_up_waits_for_its_owner_again(operator: httpx.Client, jobs: Jobs, broker: Sink) -> None:

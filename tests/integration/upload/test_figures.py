@@ -21,7 +21,9 @@ Mongo = MongoClient[dict[str, Any]]
 @pytest.fixture
 def stores(mongo: Mongo) -> Iterator[Stores]:
     """Stores of this test's own, beside the function's."""
-    found = Stores(job_store.collection(mongo["figures"]), mongo["figures"], mongo["figures_mp3s"])
+    found = Stores(
+        job_store.collection(mongo["figures"]), mongo["figures"], mongo["figures_mp3s"], mongo["figures_mp3s"]
+    )
     job_store.ensure_indexes(found.jobs)
     yield found
     mongo.drop_database("figures")

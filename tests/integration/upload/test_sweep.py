@@ -12,9 +12,12 @@ import sweeping
 from audiolift import deliveries as delivery_store
 from audiolift import job_mail, store
 from audiolift import jobs as job_store
+from audiolift import segments as segment_store
 from audiolift.errors import PermanentError, TransientError
+from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job
 from receiving import discard
+from tests import made
 
 MINUTE = timedelta(minutes=1)
 
@@ -23,12 +26,13 @@ MINUTE = timedelta(minutes=1)
 def stores(mongo: MongoClient[dict[str, Any]]) -> Iterator[sweeping.Stores]:
     """Databases of this test's own."""
     name = uuid.uuid4().hex[:12]
-    videos, mp3s = mongo[f"videos-{name}"], mongo[f"mp3s-{name}"]
-    found = sweeping.Stores(job_store.collection(videos), videos, mp3s)
+    videos, mp3s, segments = (mongo[f"{kind}-{name}"] for kind in ("videos", "mp3s", "segments"))
+    found = sweeping.Stores(job_store.collection(videos), videos, mp3s, segments)
     job_store.ensure_indexes(found.jobs)
     yield found
     mongo.drop_database(videos)
     mongo.drop_database(mp3s)
+    mongo.drop_database(segments)
 
 
 class Outside:
@@ -76,6 +80,21 @@ def converted(stores: sweeping.Stores, outside: Outside) -> str:
     job_store.calls_planned(stores.jobs, job)
     outside.sent.clear()
     return job
+
+
+def planned(stores: sweeping.Stores, outside: Outside) -> str:
+    """A job with two segments that may be out, and what they have stored."""
+    job = str(made.planned(stores.jobs, segment_store.collection(stores.videos), retention_s=86400)["_id"])
+    store.Writer(stores.segments, f"{job}.1.track", name="t", content_type="audio/aac").write(bytes(store.CHUNK))
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    outside.sent.clear()
+    return job
+
+
+def littered(stores: sweeping.Stores) -> tuple[int, int]:
+    """How many segments and pieces of their files there are."""
+    kept = segment_store.collection(stores.videos)
+    return kept.count_documents({}), stores.segments["fs.chunks"].count_documents({})
 
 
 def get(stores: sweeping.Stores, job: str) -> Job:
@@ -160,6 +179,34 @@ def test_a_live_conversion_is_left_alone(stores: sweeping.Stores, outside: Outsi
     job_store.send_outbox(stores.jobs, job, outside.publish)
     assert job_store.claim(stores.jobs, job, lease_s=120)
     assert outside.sweep(3 * MINUTE) == {}
+
+
+def test_segments_that_stand_still_are_sent_again_until_hope_is_lost(stores: sweeping.Stores, outside: Outside) -> None:
+    job = planned(stores, outside)
+    assert outside.sweep(4 * MINUTE) == {}
+    assert outside.sweep(6 * MINUTE) == {"stalled segments": 1, "outboxes": 1}
+    assert outside.sent == [f"{job}.segment.1.encode.{n}" for n in (0, 1)]
+    stores.jobs.update_one({"_id": job}, {"$set": {"resent": sweeping.STANDSTILLS}})
+    outside.sweep(6 * MINUTE)
+    assert (get(stores, job)["error"]["code"], outside.sent[-1]) == ("conversion_failed", f"{job}.failed")
+
+
+def test_segments_whose_job_has_ended_are_cleared(stores: sweeping.Stores, outside: Outside) -> None:
+    going, failed = planned(stores, outside), planned(stores, outside)
+    lost = SegmentPlanned(failed, 1, "encode", 1)
+    assert segment_store.fail(stores.jobs, lost, PermanentError("audio_damaged"), source="convert")
+    job_store.send_outbox(stores.jobs, failed, outside.publish)
+    assert outside.sweep(MINUTE) == {}
+    assert outside.sweep(2 * MINUTE) == {"segments of ended jobs": 1}
+    assert littered(stores) == (3, 1)
+    assert outside.sweep(2 * MINUTE) == {}
+    # At once where a job is deleted, and again for who was at work.
+    assert job_store.delete(stores.jobs, going)
+    assert outside.sweep(MINUTE) == {"deleted jobs": 1}
+    assert littered(stores) == (0, 0)
+    store.Writer(stores.segments, f"{going}.1.0.1", name="s", content_type="audio/mpeg").write(bytes(store.CHUNK))
+    assert outside.sweep(2 * MINUTE) == {"segments of ended jobs": 1}
+    assert littered(stores) == (0, 0)
 
 
 def test_an_event_that_was_lost_while_waiting_is_sent_again(stores: sweeping.Stores, outside: Outside) -> None:

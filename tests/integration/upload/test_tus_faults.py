@@ -52,7 +52,7 @@ def stores(mongo: Mongo) -> Iterator[sweeping.Stores]:
     name = f"tus-{uuid.uuid4().hex[:12]}"
     videos, mp3s = mongo[f"{name}-v"], mongo[f"{name}-m"]
     store.ensure_indexes(videos)
-    yield sweeping.Stores(job_store.collection(videos), videos, mp3s)
+    yield sweeping.Stores(job_store.collection(videos), videos, mp3s, mp3s)
     mongo.drop_database(videos)
     mongo.drop_database(mp3s)
 
