@@ -54,7 +54,7 @@ conformance: setup ## run the eventing scenarios on local, and on Knative's own 
 	@tests/conformance/run
 
 bench: setup ## measure speed and memory, with nothing else running
-	@for name in upload platform cold_start convert; do PYTHONPATH=src:functions/convert .venv/bin/python -m bench.$$name || exit 1; done
+	@for name in upload platform cold_start convert segments; do PYTHONPATH=src:functions/convert .venv/bin/python -m bench.$$name || exit 1; done
 
 format: setup ## lay out the code
 	.venv/bin/ruff check --fix
