@@ -9,7 +9,7 @@ import functools
 import logging
 import time
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pymongo.errors import PyMongoError
 
@@ -138,7 +138,7 @@ def _end(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -
         audio, sound = made
         if job_store.complete(stores.jobs, job, audio=audio, duration_s=sound.duration_s, loudness=sound.loudness):
             log.info("job %s: converted, %.3f s", job_id, sound.duration_s)
-            _count(sound.duration_s, time.monotonic() - began)
+            _count(sound.duration_s, _took_s(job, began))
             return range(1, attempt)
     except PermanentError as error:
         if job_store.fail(stores.jobs, job_id, error, source="convert", held=job):
@@ -152,6 +152,13 @@ def _end(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -
     store.delete(stores.mp3s, storing.audio_id(job, attempt))
     store.delete(stores.scratch, planning.track_id(job_id, attempt))
     return None
+
+
+def _took_s(job: Job, began: float) -> float:
+    if job.get("plan"):
+        started_at: datetime = job["plan"]["started_at"]
+        return (datetime.now(UTC) - started_at).total_seconds()
+    return time.monotonic() - began
 
 
 def _count(sound_s: float, took_s: float) -> None:

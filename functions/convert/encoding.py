@@ -60,6 +60,7 @@ def encode(event: SegmentPlanned, *, stores: Stores, publish: Publish, settings:
     except PermanentError as error:
         log.info("job %s: segment %d: %s", event.job, event.segment, error)
         if segment_store.fail(stores.jobs, event, error, source="convert"):
+            conversion.CONVERSIONS.add("failed")
             segment_store.clear(stores.segments, stores.scratch, event.job)
     except _MiscountedError as error:
         log.info("job %s: segment %d: counted anew: %s", event.job, event.segment, error)
