@@ -1,4 +1,4 @@
-"""MP3 frames: their headers (ISO/IEC 11172-3, section 2.4.2.3, and 13818-3 for half the rates), and a stream cut in them.
+"""MP3 frames: their headers (ISO/IEC 11172-3, section 2.4.2.3; 13818-3 for half the rates), and a stream cut in them.
 
 MPEG-2.5, with a quarter of the rates, is in no standard, but every decoder knows it: its sync word is one bit shorter.
 """
@@ -15,6 +15,13 @@ from audiolift.errors import TransientError
 CRC16 = anycrc.Model("CRC16-ARC")
 #: Frames from one place that is noted to the next.
 STRIDE = 64
+#: Where an encoder may begin as if it had begun with the sound, in frames: at 44100 Hz and its halves, the bytes that
+#: fill up a constant bit rate come again after so many.
+ALIGNED = 49
+#: Frames to encode before those that are kept. LAME remembers how loud it was: what it takes for audible sinks by at
+#: most 7.5 % a frame to 1/1600, and not in single frames that are loud (`adjust_ATH` in its `encoder.c`). That takes
+#: 95 frames, and 190 where every second one is loud; all else that it remembers takes 4.
+RUN_IN = 4 * ALIGNED
 
 _SYNC, _LAYER_3, _UNPROTECTED, _MPEG_1, _MONO = 0xFFE0, 0b01, 0b01, 0b11, 0b11
 _SAMPLE_RATES = (44100, 48000, 32000)

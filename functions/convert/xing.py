@@ -53,7 +53,8 @@ def header_frame(parts: Sequence[Frames], *, samples: int, vbr: int | None) -> b
     tag = _tag(sound, vbr, padding=padding, total=total, crc=_crc(parts))
     # Without its own last bytes; the 190 of the specification are so many only in MPEG-1 stereo.
     frame = begin + bytes(sound.side_size) + header + tag
-    return (frame + CRC16.calc(frame).to_bytes(2)).ljust(size, b"\0")
+    crc: int = CRC16.calc(frame)
+    return (frame + crc.to_bytes(2)).ljust(size, b"\0")
 
 
 def _kind(parts: Sequence[Frames]) -> Header:
