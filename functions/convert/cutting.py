@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import mp3_frames
 from packets import Cluster
 
 #: Frames that are encoded before and after a segment, then dropped. Those before make up the 400 ms, too, that loudness
 #: is measured over.
-BEFORE, AFTER = 24, 8
+BEFORE, AFTER = mp3_frames.RUN_IN, 8
 #: Input samples that a resampler is given before those that count: many times the length of its filter.
 _RESAMPLER = 4096
 #: Clusters that a decoder is given before those that count. Each is about a second.
@@ -176,13 +177,13 @@ class _Plan:
     def starts(self, begin: int, end: int | None) -> list[int]:
         """Where the segments of one MP3 start."""
         sound, frame = self.sound, self.sound.frame
-        # The last one must not be too short for the frames before it.
-        last = (sound.output_length if end is None else end) - 2 * BEFORE * frame
+        step = mp3_frames.ALIGNED * frame
+        last = (sound.output_length if end is None else end) - step
         found = [begin]
         for stretch in self.counted.stretches[1:]:
             ready = stretch.at - sound.starts + sound.input((BEFORE + 1) * frame) + 2 * _RESAMPLER
-            start = begin + -(-(ready * sound.output_rate // sound.rate - begin) // frame) * frame
-            if found[-1] + 2 * BEFORE * frame <= start < last:
+            start = begin + -(-(ready * sound.output_rate // sound.rate - begin) // step) * step
+            if found[-1] + step <= start < last:
                 found.append(start)
         return found
 
