@@ -59,8 +59,8 @@ def encode(
     # Without a reservoir no frame keeps its data in earlier ones.
     lame = (*recipe.encoder(track, options), "-reservoir", "0", "-write_xing", "0", "-id3v2_version", "0")
     return [
-        "-v", _COUNTING, *_PROGRESS, *_ALL_SAMPLES, *_packets(url, form), *_MAPPED, *recipe.filtered(filters),
-        *lame, *_BARE, "-f", "mp3", "pipe:1",
+        "-v", _COUNTING, *_PROGRESS, *_ALL_SAMPLES, *recipe.decoder(track.codec, 0), *_packets(url, form), *_MAPPED,
+        *recipe.filtered(filters), *lame, *_BARE, "-f", "mp3", "pipe:1",
     ]  # fmt: skip
 
 
@@ -68,8 +68,8 @@ def listen(url: str, form: str, *, track: Track, options: Options, spec: Spec) -
     """Writes how loud each 400 ms of a segment are to the output, and the peak to the log."""
     filters = [*_of_segment(track, options, spec), *_HEARING]
     return [
-        "-v", _COUNTING, *_PROGRESS, *_ALL_SAMPLES, *_packets(url, form), *_MAPPED, *recipe.filtered(filters),
-        *_BARE, "-f", "null", "-",
+        "-v", _COUNTING, *_PROGRESS, *_ALL_SAMPLES, *recipe.decoder(track.codec, 0), *_packets(url, form), *_MAPPED,
+        *recipe.filtered(filters), *_BARE, "-f", "null", "-",
     ]  # fmt: skip
 
 

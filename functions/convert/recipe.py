@@ -33,6 +33,9 @@ MAX_ERROR_RATE = "0.2"
 _DOWNMIX = "center_mix_level=0.7071:surround_mix_level=0.5:lfe_mix_level=0:rematrix_maxval=1"
 #: A lossless copy, and the mean: neither clips, and what is alike on both sides keeps its level.
 _BOTH_SIDES, _MEAN = "pan=stereo|c0=c0|c1=c0", "pan=mono|c0=0.5*c0+0.5*c1"
+#: What has a decoder make the same of a packet wherever it begins: by itself the one for MP2 hands on what it has rounded
+#: off to the next packet, and those for Dolby's codecs go on with one row of random numbers.
+_DECODERS = {"mp2": ("c", "mp2float"), "ac3": ("cons_noisegen", "1"), "eac3": ("cons_noisegen", "1")}
 EBUR128 = "ebur128=peak=true:framelog=quiet"
 _TO_TEXT = ("-f", "ffmetadata", "pipe:1")
 
@@ -76,8 +79,8 @@ def listen(url: str, *, media: Media, track: Track, options: Options) -> list[st
     filters = [*cut, *mix(track, options), *([EBUR128] if options.normalize else [])]
     # Its summary is information, not an error.
     return [
-        *reporting("info"), *seek, *opened(url), "-map", f"0:{track.stream}", *filtered(filters),
-        "-map_metadata", "-1", "-f", "null", "-",
+        *reporting("info"), *seek, *decoder(track.codec, track.stream), *opened(url),
+        "-map", f"0:{track.stream}", *filtered(filters), "-map_metadata", "-1", "-f", "null", "-",
     ]  # fmt: skip
 
 
@@ -87,7 +90,8 @@ def convert(
     """Makes one or, split, several MP3s in open files, which ffmpeg inherits: their headers are written last."""
     seek, cut = _cut(media, track, options)
     filters = [*cut, *mix(track, options), *loudness_and_fades(options, shape)]
-    arguments = [*reporting(), "-max_error_rate", MAX_ERROR_RATE, *seek, *opened(url)]
+    arguments = [*reporting(), "-max_error_rate", MAX_ERROR_RATE]
+    arguments += [*seek, *decoder(track.codec, track.stream), *opened(url)]
     if shape.splits_s:
         sources: list[Sequence[str]] = [("-map", f"[part{number}]") for number in range(len(target_fds))]
         arguments += ["-filter_complex", f"[0:{track.stream}]{','.join([*filters, _split(shape.splits_s)])}"]
@@ -149,6 +153,12 @@ def reporting(level: str = "error") -> Sequence[str]:
 def opened(url: str) -> Sequence[str]:
     """A video to read."""
     return "-protocol_whitelist", "http,tcp", "-format_whitelist", FORMATS, "-i", url
+
+
+def decoder(codec: str, stream: int) -> Sequence[str]:
+    """Before an input: how to decode one of its streams, where that has to be said."""
+    option, value = _DECODERS.get(codec, ("", ""))
+    return (f"-{option}:{stream}", value) if option else ()
 
 
 def filtered(filters: Sequence[str]) -> Sequence[str]:

@@ -42,6 +42,11 @@ def test_nothing_is_opened_but_the_reader(arguments: list[str]) -> None:
         assert arguments[at - 4 : at] == ["-protocol_whitelist", "http,tcp", "-format_whitelist", recipe.FORMATS]
 
 
+def test_decoders_that_depend_on_earlier_packets_are_told_not_to() -> None:
+    assert f"-c:1 mp2float -protocol_whitelist http,tcp -format_whitelist {recipe.FORMATS} -i" in told(Track(1, "mp2"))
+    assert "-cons_noisegen:4 1" in told(Track(4, "eac3"))
+
+
 def test_playlists_and_image_sequences_are_no_formats() -> None:
     formats = set(recipe.FORMATS.split(","))
     assert {"mov", "matroska", "avi", "mpegts", "mp3"} <= formats
