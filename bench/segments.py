@@ -26,6 +26,7 @@ import psutil
 from audiolift import store
 from bench.convert import ENCODE, MIB, looped, seconds, watch
 from bench.servers import mongod
+from convert_settings import ConvertSettings
 from tests.functions import RunningFunction, running
 from tests.peers import Sink, sink
 from tests.videos import run
@@ -148,7 +149,7 @@ def watched(function: RunningFunction, peaks: dict[str, int]) -> Iterator[None]:
 
 def model(took: Invocations, hours: float, size: int) -> None:
     """Prints how long a larger video takes on many cores: one plan, segments side by side, one join."""
-    segments = round(LARGE_HOURS * 3600 / 120)
+    segments = round(LARGE_HOURS * 3600 / ConvertSettings.segment_s)
     # A plan reads all of the video, and counts packets: whichever of the two there is more of decides.
     plan = statistics.median(took.plan) * max(LARGE_BYTES / size, LARGE_HOURS / hours)
     segment = statistics.median(took.segment)

@@ -5,6 +5,8 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pymongo.errors import PyMongoError
+
 import conversion
 import cutting
 import gating
@@ -15,7 +17,7 @@ import planning
 import video_reader
 from audiolift import options, store, tracing
 from audiolift import segments as segment_store
-from audiolift.errors import PermanentError
+from audiolift.errors import PermanentError, TransientError
 from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job
 from audiolift.options import Options
@@ -72,9 +74,19 @@ def encode(event: SegmentPlanned, *, stores: Stores, publish: Publish, settings:
         segment_store.release(stores.segments, segment)
         raise
     else:
-        if job and not job["plan"]["left"]:
+        if job and job["plan"]["left"]:
+            _send_next(job, segment, stores, publish)
+            return
+        if job:
             _go_on(job, deadline, stores=stores, settings=settings)
     conversion.send(stores.jobs, event.job, publish)
+
+
+def _send_next(job: Job, segment: Segment, stores: Stores, publish: Publish) -> None:
+    try:
+        segment_store.send_next(stores.jobs, job, segment, publish)
+    except (PyMongoError, TransientError) as error:
+        log.warning("job %s: its next segment is left to the sweep: %s", job["_id"], error)
 
 
 def _go_on(job: Job, deadline: float, *, stores: Stores, settings: ConvertSettings) -> None:

@@ -20,7 +20,7 @@ STRIDE = 64
 ALIGNED = 49
 #: Frames to encode before those that are kept. LAME remembers how loud it was: what it takes for audible sinks by at
 #: most 7.5 % a frame to 1/1600, and not in single frames that are loud (`adjust_ATH` in its `encoder.c`). That takes
-#: 95 frames, and 190 where every second one is loud; all else that it remembers takes 4.
+#: 95 frames, and 190 where every second one is loud; all else that it remembers took 4 at most where it was measured.
 RUN_IN = 4 * ALIGNED
 
 _SYNC, _LAYER_3, _UNPROTECTED, _MPEG_1, _MONO = 0xFFE0, 0b01, 0b01, 0b11, 0b11

@@ -33,8 +33,8 @@ MAX_ERROR_RATE = "0.2"
 _DOWNMIX = "center_mix_level=0.7071:surround_mix_level=0.5:lfe_mix_level=0:rematrix_maxval=1"
 #: A lossless copy, and the mean: neither clips, and what is alike on both sides keeps its level.
 _BOTH_SIDES, _MEAN = "pan=stereo|c0=c0|c1=c0", "pan=mono|c0=0.5*c0+0.5*c1"
-#: What has a decoder make the same of a packet wherever it begins: by itself the one for MP2 hands on what it has rounded
-#: off to the next packet, and those for Dolby's codecs go on with one row of random numbers.
+#: What has a decoder make the same of a packet wherever it begins: by itself the one for MP2 hands what it rounded off
+#: on to the next packet, and those for Dolby's codecs go on with one row of random numbers.
 _DECODERS = {"mp2": ("c", "mp2float"), "ac3": ("cons_noisegen", "1"), "eac3": ("cons_noisegen", "1")}
 EBUR128 = "ebur128=peak=true:framelog=quiet"
 _TO_TEXT = ("-f", "ffmetadata", "pipe:1")

@@ -28,7 +28,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from audiolift import events, tracing
+from audiolift import events, outbox, tracing
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.publish import Publish
 from audiolift.store import DURABLE, File
@@ -325,15 +325,9 @@ def calls_planned(jobs: Jobs, job_id: str) -> None:
 
 
 def send_outbox(jobs: Jobs, job_id: str, publish: Publish) -> None:
-    """Publishes the events that are due for a job, each removed once the broker has it.
-
-    Raises:
-        TransientError: The sink did not take an event; it and those after it stay for the sweep.
-    """
+    """Publishes all events that are due for a job, as `outbox.send` does."""
     job = jobs.find_one({"_id": job_id}, {"outbox": 1})
-    for event in job["outbox"] if job else []:
-        publish(event)
-        jobs.update_one({"_id": job_id}, {"$pull": {"outbox": {"id": event["id"]}}})
+    outbox.send(jobs, job_id, job["outbox"] if job else [], publish)
 
 
 def next_event(job: Job) -> events.VideoUploaded | events.VideoHeld:

@@ -21,11 +21,12 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
-from audiolift import events, leases, tracing
+from audiolift import events, leases, outbox, tracing
 from audiolift import jobs as job_store
 from audiolift.errors import AudioliftError
 from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job, Jobs
+from audiolift.publish import Publish
 from audiolift.store import DURABLE, Bucket
 
 Segments = Collection[dict[str, Any]]
@@ -36,6 +37,11 @@ RESULTS = {"measure": "measured", "encode": "encoded"}
 MEASURED, ENCODED = 20.0, 98.0
 #: Segments of a phase after whose end the time that is left can be told.
 TELLING = 2
+
+#: Between two reports that are written to one job: all of its workers would wait for each other, each second.
+SPACING = timedelta(seconds=0.5)
+#: Who made an event due has sent it within this time, or never will.
+OUTBOX_GRACE = timedelta(seconds=15)
 
 _LOSABLE = WriteConcern(w=1)
 
@@ -165,12 +171,15 @@ def report(jobs: Jobs, segments: Segments, segment: Segment, phase: str, fractio
     now = _now()
     held = {"_id": segment.key, "attempt": segment.attempt, RESULTS[phase]: None}
     lease = {"$set": {"lease_until": now + timedelta(seconds=lease_s)}}
-    # The job's one document hears from all of its workers, and the next report mends what a crash of the server loses.
+    # The next report mends what a crash of the server loses.
     if segments.with_options(write_concern=_LOSABLE).update_one(held, lease).matched_count == 0:
         return False
     going = _under_way(segment.job, segment.plan, phase) | {"plan.left": segment.n}
-    step = [{"$set": {f"plan.doing.{segment.n}": fraction}}, *_progress(now)]
-    return jobs.with_options(write_concern=_LOSABLE).update_one(going, step).matched_count == 1
+    job = jobs.find_one(going, {"updated_at": 1})
+    if job and now - job["updated_at"] >= SPACING:
+        step = [{"$set": {f"plan.doing.{segment.n}": fraction}}, *_progress(now)]
+        jobs.with_options(write_concern=_LOSABLE).update_one(going | {"updated_at": job["updated_at"]}, step)
+    return job is not None
 
 
 def release(segments: Segments, segment: Segment) -> None:
@@ -208,6 +217,24 @@ def finish(jobs: Jobs, segments: Segments, segment: Segment, phase: str, result:
         return_document=ReturnDocument.AFTER,
     )
     return after or jobs.find_one(going)
+
+
+def send_next(jobs: Jobs, job: Job, segment: Segment, publish: Publish) -> None:
+    """Publishes the event that waited for a segment, and what others have left behind in the outbox.
+
+    All of it would be too much: workers that finish at the same time would send each other's events, too.
+
+    Args:
+        job: As `finish` has returned it.
+
+    Raises:
+        TransientError: As `outbox.send`.
+    """
+    following = segment.n + job["plan"]["window"]
+    # All times are written alike, so they sort as text.
+    old = (_now() - OUTBOX_GRACE).isoformat(timespec="milliseconds")
+    due = [event for event in job["outbox"] if event["data"].get("segment") == following or event["time"] < old]
+    outbox.send(jobs, job["_id"], due, publish)
 
 
 def next_phase(jobs: Jobs, job: Job, *, gain_db: float) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -37,11 +37,19 @@ def take(jobs: Jobs, segments: Segments, job: Job, n: int, phase: str = "encode"
     return segment
 
 
-def do(jobs: Jobs, segments: Segments, job: Job, n: int, phase: str = "encode") -> Job:
-    """The job after this segment was done."""
-    after = segment_store.finish(jobs, segments, take(jobs, segments, job, n, phase), phase, {"n": n})
+def calm(jobs: Jobs, job: Job) -> None:
+    """Lets some time pass since anything was written to the job."""
+    jobs.update_one({"_id": job["_id"]}, {"$set": {"updated_at": datetime.now(UTC) - timedelta(seconds=9)}})
+
+
+def finished(after: Job | None) -> Job:
     assert after
     return after
+
+
+def do(jobs: Jobs, segments: Segments, job: Job, n: int, phase: str = "encode") -> Job:
+    """The job after this segment was done."""
+    return finished(segment_store.finish(jobs, segments, take(jobs, segments, job, n, phase), phase, {"n": n}))
 
 
 def due(job: Job) -> list[int]:
@@ -94,15 +102,38 @@ def test_each_event_goes_out_once_and_no_more_than_the_window_at_a_time(
 ) -> None:
     job = made.planned(jobs, segments, 9, window=3)
     chance, sent, under_way = random.Random(seed), Counter[int](), list[int]()
+
+    def publish(one: Mapping[str, Any]) -> None:
+        under_way.append(one["data"]["segment"])
+        sent[under_way[-1]] += 1
+
+    job_store.send_outbox(jobs, job["_id"], publish)
     while job["plan"]["left"]:
-        job_store.send_outbox(jobs, job["_id"], lambda one: under_way.append(one["data"]["segment"]))
         assert len(under_way) <= 3
-        n = under_way.pop(chance.randrange(len(under_way)))
-        sent[n] += 1
-        job = do(jobs, segments, job, n)
+        segment = take(jobs, segments, job, under_way.pop(chance.randrange(len(under_way))))
+        job = finished(segment_store.finish(jobs, segments, segment, "encode", {"n": segment.n}))
+        segment_store.send_next(jobs, job, segment, publish)
+    assert made.stored(jobs, job["_id"])["outbox"] == []
     assert sent == Counter(range(9))
     kept = segment_store.results(segments, job["_id"], job["plan"]["id"])
     assert [(one.n, one.spec, one.encoded) for one in kept] == [(n, {"start": n * 1000}, {"n": n}) for n in range(9)]
+
+
+def test_whoever_finishes_sends_what_waited_for_it_and_what_was_left_behind(jobs: Jobs, segments: Segments) -> None:
+    job = made.planned(jobs, segments, 6)
+    jobs.update_one({"_id": job["_id"]}, {"$set": {"outbox": []}})
+    first, second = take(jobs, segments, job, 0), take(jobs, segments, job, 1)
+    assert segment_store.finish(jobs, segments, first, "encode", {})
+    sent: list[int] = []
+    # Somebody else is about to send that of 2.
+    after = finished(segment_store.finish(jobs, segments, second, "encode", {}))
+    segment_store.send_next(jobs, after, second, lambda one: sent.append(one["data"]["segment"]))
+    assert (sent, due(made.stored(jobs, job["_id"]))) == ([3], [2])
+    jobs.update_one({"_id": job["_id"]}, {"$set": {"outbox.0.time": "2026-01-01T00:00:00.000+00:00"}})
+    third = take(jobs, segments, job, 3)
+    after = finished(segment_store.finish(jobs, segments, third, "encode", {}))
+    segment_store.send_next(jobs, after, third, lambda one: sent.append(one["data"]["segment"]))
+    assert (sent, due(made.stored(jobs, job["_id"]))) == ([3, 2, 5], [])
 
 
 def test_of_those_who_finish_at_once_one_sees_that_nothing_is_left(jobs: Jobs, segments: Segments) -> None:
@@ -216,12 +247,17 @@ def test_progress_counts_all_segments_and_tells_the_time_left_from_the_second_on
     jobs.update_one({"_id": job["_id"]}, {"$set": {"plan.started_at": datetime.now(UTC) - timedelta(seconds=100)}})
     do(jobs, segments, job, 1)
     first = take(jobs, segments, job, 0)
-    assert segment_store.report(jobs, segments, first, "encode", 0.5, lease_s=60)
+    calm(jobs, job)
+    # Workers at the same time do not all write.
+    for fraction in (0.5, 0.75):
+        assert segment_store.report(jobs, segments, first, "encode", fraction, lease_s=60)
     assert made.stored(jobs, job["_id"])["progress"] == {"percent": 36.8, "eta_s": None}
     segment_store.release(segments, first)
     # Begun anew it takes nothing back.
     again = take(jobs, segments, job, 0)
+    calm(jobs, job)
     assert segment_store.report(jobs, segments, again, "encode", 0.0, lease_s=60)
+    assert made.stored(jobs, job["_id"])["plan"]["doing"]["0"] == 0.0
     assert made.stored(jobs, job["_id"])["progress"] == {"percent": 36.8, "eta_s": None}
     after = do(jobs, segments, job, 2)
     assert after["progress"] == {"percent": 49.0, "eta_s": pytest.approx(100, abs=20)}
