@@ -6,65 +6,20 @@ import os
 import pty
 import shutil
 import signal
-import subprocess
-import sys
 import termios
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
+from tests.e2e.commands import Cli
 from tests.e2e.person import Person
-from tests.platform_process import ROOT, Platform
+from tests.platform_process import Platform
 from tests.videos import Videos
 from tests.waiting import until
 
 #: An upload of this many bytes takes long enough to be interrupted.
 LARGE = 400 << 20
-
-
-class Cli:
-    """The client with places of its own to keep things in."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        own = {"XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
-        self.environment = {**os.environ, **own, "PYTHONPATH": str(ROOT / "src")}
-
-    def begin(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-        """Starts a command."""
-        command = [sys.executable, "-m", "audiolift.cli", *map(str, arguments)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen(command, cwd=self.home, env=self.environment, text=True, **pipes)
-
-    def run(self, *arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
-        """Runs a command to its end: its exit code, what it printed and what it complained about."""
-        process = self.begin(*arguments)
-        printed, complained = process.communicate(typed, timeout=120)
-        assert "Traceback" not in complained, complained
-        return process.returncode, printed, complained
-
-    def json(self, *arguments: str | Path) -> Any:
-        """What a command that goes well prints as JSON."""
-        code, printed, complained = self.run(*arguments, "--json")
-        assert code == 0, complained
-        assert complained == ""
-        return json.loads(printed)
-
-    @property
-    def account(self) -> Path:
-        """The file with the login."""
-        return self.home / "config/audiolift/account.json"
-
-
-@pytest.fixture
-def cli(tmp_path: Path, platform: Platform, person: Person) -> Cli:
-    """The client, logged in as the person."""
-    made = Cli(tmp_path)
-    login = ("login", "--server", platform.url, "--email", person.email, "--password-stdin")
-    assert made.run(*login, typed=person.password)[0] == 0
-    return made
 
 
 def test_two_videos_of_which_one_cannot_be_converted(cli: Cli, videos: Videos, tmp_path: Path) -> None:
