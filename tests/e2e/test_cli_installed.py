@@ -1,8 +1,10 @@
 """The command line client as `pip install ".[cli]"` leaves it: its command, and its words in bash."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,12 @@ from tests.e2e.commands import Cli
 from tests.e2e.person import Person
 from tests.platform_process import ROOT, Platform
 
-# What bash does when Tab is pressed, without a terminal.
-_PRESSED = """
+# What bash does when Tab is pressed, without a terminal: it calls the function that is registered.
+_TAB = """
 eval "$(_AUDIOLIFT_COMPLETE=source_bash audiolift)"
-complete -p audiolift >&2
+registered=$(complete -p audiolift)
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-function_of() { complete -p audiolift | sed 's/.* -F \\([^ ]*\\) .*/\\1/'; }
-$(function_of) audiolift "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+eval "${registered##* -F }"
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 
@@ -32,10 +33,13 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (packages,) = folder.glob("lib/python3*/site-packages")
     (packages / "ours.pth").write_text(sysconfig.get_path("purelib"))
-    # A clone of its own, as setuptools leaves things behind.
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", folder / "clone"], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--quiet", "--no-index"]
-    subprocess.run([*pip, "--no-build-isolation", f"{folder / 'clone'}[cli]"], check=True)
+    # A copy, as setuptools leaves things behind.
+    clone = folder / "clone"
+    shutil.copytree(ROOT / "src", clone / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, clone)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "--quiet", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", f"{clone}[cli]"], check=True)
     return folder / "bin"
 
 
@@ -50,9 +54,10 @@ def installed(scripts: Path, tmp_path: Path) -> Cli:
 
 
 def test_it_is_a_command_that_works(installed: Cli, platform: Platform, person: Person) -> None:
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     code, printed, _ = installed.run("--help")
     assert (code, "dead-letters" in printed) == (0, True)
-    assert installed.run("--version")[1] == "0.1.0\n"
+    assert installed.run("--version")[1].strip() == about["version"]
     login = ("login", "--server", platform.url, "--email", person.email, "--password-stdin")
     assert installed.run(*login, typed=person.password)[0] == 0
     assert "jobs" in installed.json("jobs")
@@ -67,6 +72,6 @@ def test_it_is_a_command_that_works(installed: Cli, platform: Platform, person: 
     ],
 )
 def test_bash_completes_its_words(installed: Cli, words: tuple[str, ...], completed: list[str]) -> None:
-    command = ["bash", "--norc", "-c", _PRESSED, "bash", *words]
+    command = ["bash", "--norc", "-c", _TAB, "bash", *words]
     done = subprocess.run(command, env=installed.environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == completed, done.stderr
