@@ -74,15 +74,12 @@ export type PathItem = { [method in (typeof METHODS)[number]]?: Operation } & {
 }
 
 export interface OpenApi {
-  info: { title: string; summary: string; description: string }
+  info: { title: string; description: string }
   tags: { name: string; description: string }[]
   security: Record<string, string[]>[]
   paths: Record<string, PathItem>
   webhooks: Record<string, PathItem>
-  components: {
-    securitySchemes: Record<string, { description: string }>
-    schemas: Record<string, Schema>
-  }
+  components: { schemas: Record<string, Schema> }
 }
 
 /** What a reference within the document leads to (RFC 6901). */
