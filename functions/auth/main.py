@@ -53,7 +53,7 @@ class _Traced(flask.Flask):
             return super().dispatch_request()
 
 
-app = _Traced(__name__)
+app = _Traced(__name__, static_folder=None)
 # A wrong address is not found, rather than redirected to one that is right.
 app.url_map.merge_slashes = False
 

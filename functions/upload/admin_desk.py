@@ -69,6 +69,7 @@ def replay_letter(call: Call, desk: Desk) -> Response:
 def drop_letter(call: Call, desk: Desk) -> Response:
     """DELETE /admin/dead-letters/{letter}."""
     desk.letters.delete_one({"_id": call.ids["letter"]})
+    log.info("dead letter %s is dropped", call.ids["letter"])
     return Response(status_code=204)
 
 

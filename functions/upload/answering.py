@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 import delivering
 from audiolift import logs, tracing
@@ -42,12 +42,17 @@ def answering(endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-async def http_error(_: Request, error: Exception) -> Response:
+async def http_error(request: Request, error: Exception) -> Response:
     """The framework's own 404 and 405 in our form."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(getattr(error, "headers", None) or {})
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "internal")
-    return delivering.problem_response(PermanentError(code), headers)
+    return delivering.problem_response(PermanentError(code), {"Allow": _allowed(request)} if status == 405 else {})
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes with the request's path (RFC 9110 section 15.5.6); the framework names one's only."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in route.methods}))
 
 
 async def _traced(endpoint: Endpoint, request: Request) -> Response:

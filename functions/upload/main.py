@@ -274,8 +274,9 @@ async def dead_letter(request: Request) -> Response:
 
 
 async def page(request: Request) -> Response:
-    """GET / and /assets/...: the web page."""
-    return pages.serve(request.url.path.removeprefix("/") or "index.html", request.headers)
+    """GET /, /docs, /openapi.json and /assets/...: the web page, and the API's document."""
+    path = request.url.path
+    return pages.serve(pages.NAMES.get(path) or path.removeprefix("/"), request.headers)
 
 
 async def healthz(_: Request) -> Response:
@@ -320,6 +321,8 @@ APP = Starlette(
         Route("/sweep", answering(sweep), methods=["POST"]),
         Route("/dead-letters", answering(dead_letter), methods=["POST"]),
         Route("/", answering(page), methods=["GET"]),
+        Route("/docs", answering(page), methods=["GET"]),
+        Route("/openapi.json", answering(page), methods=["GET"]),
         Route("/assets/{name}", answering(page), methods=["GET"]),
         Route("/healthz", answering(healthz), methods=["GET"]),
         Route("/readyz", answering(readyz), methods=["GET"]),

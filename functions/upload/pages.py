@@ -16,6 +16,8 @@ from audiolift.errors import PermanentError
 from delivering import names
 
 FOLDER = Path(__file__).with_name("page")
+#: The files whose addresses are not their paths.
+NAMES = {"/": "index.html", "/docs": "docs.html"}
 #: The one <style> in the page, which wavesurfer.js puts around its drawing; a test says so when it changes.
 _WAVEFORM_STYLE = "sha256-GDz2FZP0i7VZaDhs1mgc43IRUXU2xajPIjvThHvZvbs="
 _POLICY = (

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+import delivering
 import figures
 import sweeping
 import tus_headers
@@ -103,7 +104,8 @@ async def serve(asked: str, call: Call, desk: Desk) -> Response:
             return await _continue(call, desk, upload)
         case "DELETE", str():
             return await _end(call, desk, upload)
-    raise PermanentError("method_not_allowed")
+    allowed = "OPTIONS, POST" if upload is None else "OPTIONS, HEAD, PATCH, DELETE"
+    return delivering.problem_response(PermanentError("method_not_allowed"), {"Allow": allowed})
 
 
 async def _create(call: Call, desk: Desk) -> Response:

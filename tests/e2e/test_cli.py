@@ -1,70 +1,30 @@
 """The command line client as people run it: in processes of its own, on real terminals, against the whole platform."""
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import pty
 import shutil
 import signal
-import subprocess
-import sys
 import termios
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+from mutagen.id3 import ID3
 
+from tests.e2e.commands import Cli
 from tests.e2e.person import Person
-from tests.platform_process import ROOT, Platform
+from tests.e2e.test_options import JPEG
+from tests.platform_process import Platform
 from tests.videos import Videos
 from tests.waiting import until
 
 #: An upload of this many bytes takes long enough to be interrupted.
 LARGE = 400 << 20
-
-
-class Cli:
-    """The client with places of its own to keep things in."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        own = {"XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
-        self.environment = {**os.environ, **own, "PYTHONPATH": str(ROOT / "src")}
-
-    def begin(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-        """Starts a command."""
-        command = [sys.executable, "-m", "audiolift.cli", *map(str, arguments)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen(command, cwd=self.home, env=self.environment, text=True, **pipes)
-
-    def run(self, *arguments: str | Path, typed: str = "") -> tuple[int, str, str]:
-        """Runs a command to its end: its exit code, what it printed and what it complained about."""
-        process = self.begin(*arguments)
-        printed, complained = process.communicate(typed, timeout=120)
-        assert "Traceback" not in complained, complained
-        return process.returncode, printed, complained
-
-    def json(self, *arguments: str | Path) -> Any:
-        """What a command that goes well prints as JSON."""
-        code, printed, complained = self.run(*arguments, "--json")
-        assert code == 0, complained
-        assert complained == ""
-        return json.loads(printed)
-
-    @property
-    def account(self) -> Path:
-        """The file with the login."""
-        return self.home / "config/audiolift/account.json"
-
-
-@pytest.fixture
-def cli(tmp_path: Path, platform: Platform, person: Person) -> Cli:
-    """The client, logged in as the person."""
-    made = Cli(tmp_path)
-    login = ("login", "--server", platform.url, "--email", person.email, "--password-stdin")
-    assert made.run(*login, typed=person.password)[0] == 0
-    return made
 
 
 def test_two_videos_of_which_one_cannot_be_converted(cli: Cli, videos: Videos, tmp_path: Path) -> None:
@@ -81,6 +41,27 @@ def test_two_videos_of_which_one_cannot_be_converted(cli: Cli, videos: Videos, t
     # It is not overwritten unasked.
     assert cli.run("convert", good, "-o", "music")[0] == 2
     assert cli.run("convert", good, "-o", "music", "--skip") == (0, "", "")
+
+
+def test_two_videos_side_by_side_on_a_terminal_with_a_cover_and_chapters(
+    cli: Cli, videos: Videos, tmp_path: Path
+) -> None:
+    (tmp_path / "cover.jpg").write_bytes(JPEG)
+    wanted = ("--cover", "cover.jpg", "--chapters", "split", "--jobs", "2", "-o", "out")
+    cli.environment |= {"TERM": "xterm", "COLUMNS": "120"}
+    ours, theirs = pty.openpty()
+    process = cli.begin("convert", videos["tagged.mkv"], videos["index-last.mp4"], *wanted, stderr=theirs)
+    os.close(theirs)
+    drawn = _all_of(ours).decode()
+    assert (process.stdout.read() if process.stdout else "") == "out/tagged.zip\nout/index-last.zip\n"
+    assert process.wait(30) == 0
+    for doing in ("Sending", "Converting"):
+        assert f"{doing} tagged.mkv" in drawn
+        assert f"{doing} index-last.mp4" in drawn
+    with zipfile.ZipFile(tmp_path / "out/tagged.zip") as archive:
+        assert archive.namelist() == ["01 One.mp3", "02 Two.mp3"]
+        tags: Any = ID3(io.BytesIO(archive.read("02 Two.mp3")))  # type: ignore[no-untyped-call]  # mutagen's own
+        assert tags.getall("APIC")[0].data == JPEG
 
 
 def test_an_upload_goes_on_after_ctrl_c_and_a_killed_server(
@@ -205,6 +186,15 @@ def test_outcomes_have_exit_codes(cli: Cli, platform: Platform, person: Person) 
     nowhere = ("login", "--server", "http://127.0.0.1:port", "--email", person.email, "--password-stdin")
     assert cli.run(*nowhere, typed="any")[0] == 2
     assert cli.run("jobs")[0] == 0
+
+
+def _all_of(terminal: int) -> bytes:
+    """What is written to a terminal until its other end is closed."""
+    written = b""
+    with contextlib.suppress(OSError), os.fdopen(terminal, "rb", buffering=0) as read:
+        while True:
+            written += read.read(65536)
+    return written
 
 
 def _remembered(home: Path) -> str | None:

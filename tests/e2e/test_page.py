@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Request, Route, expect
 
 from tests.e2e.visitor import LONG_MS, PASSWORD, SHORT_MS, Visitor
 from tests.platform_process import Platform
@@ -14,26 +14,7 @@ from tests.tus import line
 from tests.videos import Videos
 from tests.waiting import until
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def browser(platform: Platform) -> Iterator[Browser]:
-    expect.set_options(timeout=SHORT_MS)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
 
 
 @contextlib.contextmanager

@@ -1,14 +1,14 @@
 """The command line client without a server: what it reads, prints and keeps."""
 
 import json
-import stat
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
-from audiolift.cli import account, client, fetching, main, output
+from audiolift.cli import client, converting, fetching, main, output
 from audiolift.cli.failures import LOGGED_OUT, REFUSED, USAGE, Failure
 from audiolift.cli.sending import Memory
 from audiolift.options import NAMES
@@ -59,26 +59,6 @@ def test_an_address_that_is_none_is_refused(server: str) -> None:
     )
     assert isinstance(result.exception, Failure)
     assert result.exception.exit_code == USAGE
-
-
-def test_the_login_is_in_a_file_for_its_owner_alone(folder: Path) -> None:
-    login = account.Account("http://server", "a@example.com", "refresh", "access", 1.0)
-    account.save(login)
-    account.save(login)
-    assert account.load() == login
-    assert stat.S_IMODE(account.path().stat().st_mode) == 0o600
-    assert [path.name for path in account.path().parent.iterdir()] == ["account.json"]
-    account.forget()
-    with pytest.raises(Failure) as failed:
-        account.load()
-    assert failed.value.exit_code == LOGGED_OUT
-
-
-def test_a_broken_login_file_asks_for_a_login(folder: Path) -> None:
-    account.path().parent.mkdir(parents=True)
-    account.path().write_text("{")
-    with pytest.raises(Failure, match="audiolift login"):
-        account.load()
 
 
 def test_a_job_is_remembered_for_the_same_file_and_options(folder: Path) -> None:
@@ -160,6 +140,24 @@ def test_a_download_that_stopped_goes_on(folder: Path) -> None:
         fetching.fetch(http, job, target, told.append)
     assert (target.read_bytes(), asked, told[-1]) == (sound, ["bytes=1000-"], len(sound))
     assert [path.name for path in folder.iterdir()] == ["film.mp3"]
+
+
+def test_things_are_acted_on_side_by_side_and_come_in_their_order() -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def act(number: int) -> None:
+        if number < 2:
+            both.wait()
+
+    assert list(converting.side_by_side(act, [0, 1, 2, 3], 2)) == [0, 1, 2, 3]
+    assert list(converting.side_by_side(act, [], 2)) == []
+
+
+def test_what_an_act_raises_comes_after_what_went_well() -> None:
+    things = converting.side_by_side(lambda number: 1 / number, [2, 1, 0], 1)
+    assert [next(things), next(things)] == [2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(things)
 
 
 def test_json_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ function Welcome() {
       <h1 class="brand">Audiolift</h1>
       <p class="lead">Send a video, get its sound back as an MP3.</p>
       <LogIn />
+      <ForPrograms />
     </main>
   )
 }
@@ -61,7 +62,16 @@ function Home() {
         <SendForm />
         <UploadList />
         <JobList />
+        <ForPrograms />
       </main>
     </>
+  )
+}
+
+function ForPrograms() {
+  return (
+    <p class="hint">
+      All of this can be done by programs, too: <a href="/docs">the API</a>
+    </p>
   )
 }

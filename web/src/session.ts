@@ -4,6 +4,7 @@
  */
 import { computed, effect, signal } from '@preact/signals'
 import { json, Problem, request } from './http'
+import { held, hold } from './locks'
 
 interface Session {
   email: string
@@ -16,6 +17,8 @@ interface Answer {
 
 const KEY = 'session'
 const RENEW_AFTER = 0.75
+const GOOD_UNTIL = 'session is good until '
+let tell: Promise<() => void> | null = null
 
 /** The session, or null where nobody has logged in. */
 export const session = signal<Session | null>(stored())
@@ -69,13 +72,14 @@ export async function renew(): Promise<void> {
   const known = session.value?.renewAt
   const renewed = await alone(async () => {
     // Another tab may have done it while this one waited for its turn.
-    const current = stored()
-    if (current && current.renewAt !== known && current.renewAt > Date.now()) {
-      session.value = current
+    const newest = await goodUntil()
+    if (session.value && newest !== known && newest > Date.now()) {
+      session.value = { ...session.value, renewAt: newest }
       return true
     }
     try {
       keep(await request<Answer>('/session/refresh', { method: 'POST' }))
+      await tell
       return true
     } catch (error) {
       if (error instanceof Problem && error.status === 401) return false
@@ -92,6 +96,14 @@ function keep(answer: Answer): void {
   session.value = { email: answer.email, renewAt }
   lost.value = false
   localStorage.setItem(KEY, JSON.stringify(session.value))
+  tell?.then((stop) => stop())
+  tell = hold(GOOD_UNTIL + renewAt)
+}
+
+/** As any tab knows it. What one has stored may reach another only after its turn has come; what it holds does not. */
+async function goodUntil(): Promise<number> {
+  const told = (await held()).filter((name) => name.startsWith(GOOD_UNTIL))
+  return Math.max(stored()?.renewAt ?? 0, ...told.map((name) => Number(name.slice(GOOD_UNTIL.length))))
 }
 
 function stored(): Session | null {

@@ -5,6 +5,7 @@ import { announce } from './announce'
 import { percent } from './format'
 import { Problem, problemOf, sentence, UNREACHABLE } from './http'
 import { look } from './jobs'
+import { held, hold } from './locks'
 import { call, email, fresh, renew } from './session'
 import { Speed } from './speed'
 
@@ -44,7 +45,7 @@ export class Sending {
   private readonly upload: Upload
   private waits = 0
   private told = 0
-  private release = () => {}
+  private held: Promise<() => void> = Promise.resolve(() => {})
 
   constructor(file: File, options: Record<string, string>, earlier: PreviousUpload | null) {
     this.file = file
@@ -104,10 +105,11 @@ export class Sending {
     this.upload.options.endpoint = null
     this.release()
     // So that other tabs do not take it for one that was left behind.
-    const held = new Promise<void>((resolve) => {
-      this.release = resolve
-    })
-    navigator.locks?.request(lockOf(this.upload.url ?? ''), () => held)
+    this.held = hold(lockOf(this.upload.url ?? ''))
+  }
+
+  private release(): void {
+    this.held.then((stop) => stop())
   }
 
   private progressed(sent: number): void {
@@ -237,9 +239,9 @@ async function earlier(file: File): Promise<PreviousUpload | null> {
 
 /** Those that no tab is sending. */
 async function idle(uploads: PreviousUpload[]): Promise<PreviousUpload[]> {
-  const held = new Set((await navigator.locks?.query())?.held?.map(({ name }) => name))
+  const elsewhere = await held()
   const here = sendings.value.map(({ url }) => url)
-  return uploads.filter(({ uploadUrl }) => uploadUrl && !here.includes(uploadUrl) && !held.has(lockOf(uploadUrl)))
+  return uploads.filter(({ uploadUrl: url }) => url && !here.includes(url) && !elsewhere.includes(lockOf(url)))
 }
 
 async function giveUp(url: string): Promise<void> {

@@ -1,4 +1,4 @@
-"""Who is logged in, and where: one file that only its owner can read."""
+"""Who is logged in, and where: kept in the keyring, or else in one file that only its owner can read."""
 
 import contextlib
 import fcntl
@@ -12,10 +12,13 @@ from typing import Any
 
 import httpx
 
+from audiolift.cli import os_keyring
 from audiolift.cli.failures import LOGGED_OUT, Failure
 
 #: An access token this close to its end is not used any more, in seconds: a request may take that long to arrive.
 _MARGIN_S = 60
+#: The names of the login in the keyring.
+_KEPT_AS = ("audiolift", "login")
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Account:
 
 
 def path() -> Path:
-    """Where the account is kept, under `XDG_CONFIG_HOME`."""
+    """Where the account is kept without a keyring, under `XDG_CONFIG_HOME`."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "audiolift/account.json"
 
 
@@ -53,27 +56,37 @@ def load() -> Account:
     Raises:
         Failure: Nobody is.
     """
+    # The file first: there is one only where the keyring did not take the newest.
     try:
-        return Account(**json.loads(path().read_text()))
+        text = path().read_text()
     except FileNotFoundError:
-        raise Failure(LOGGED_OUT, "You are not logged in. Please run `audiolift login` first.") from None
+        text = os_keyring.read(*_KEPT_AS) or ""
+    if not text:
+        raise Failure(LOGGED_OUT, "You are not logged in. Please run `audiolift login` first.")
+    try:
+        return Account(**json.loads(text))
     except (ValueError, TypeError):
-        raise Failure(LOGGED_OUT, f"{path()} cannot be read. Please run `audiolift login` again.") from None
+        raise Failure(LOGGED_OUT, "The login cannot be read. Please run `audiolift login` again.") from None
 
 
 def save(account: Account) -> None:
     """Keeps the account in the place of the one before."""
+    text = json.dumps(asdict(account))
+    if os_keyring.write(*_KEPT_AS, text):
+        path().unlink(missing_ok=True)
+        return
     path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path().with_suffix(f".{os.getpid()}")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(account), file)
+        file.write(text)
     fresh.replace(path())
 
 
 def forget() -> None:
     """Removes the account."""
     path().unlink(missing_ok=True)
+    os_keyring.remove(*_KEPT_AS)
 
 
 class Bearer(httpx.Auth):
@@ -108,6 +121,7 @@ def _refreshed(account: Account) -> Account:
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
+    path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path().with_suffix(".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -31,6 +31,11 @@ def logged_in() -> httpx.Client:
     return httpx.Client(base_url=account.load().server, timeout=_TIMEOUT, auth=account.Bearer())
 
 
+def operator(server: str, key: str) -> httpx.Client:
+    """A client for the calls of whoever holds the admin key."""
+    return httpx.Client(base_url=server, timeout=_TIMEOUT, headers={"Authorization": f"Bearer {key}"})
+
+
 def ok(answer: httpx.Response) -> httpx.Response:
     """The answer, unless it is an error.
 

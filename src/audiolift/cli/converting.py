@@ -1,11 +1,14 @@
 """From videos to MP3s on disk: all are sent first, so that the platform converts while the line is still busy."""
 
 import contextlib
+import queue
 import re
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -14,6 +17,8 @@ from audiolift.cli.client import ok, patiently, progress
 from audiolift.cli.failures import LOGGED_OUT, NOT_CONVERTED, Failure
 from audiolift.cli.fetching import fetch
 from audiolift.cli.sending import Memory, send
+
+T = TypeVar("T")
 
 _HOLD = {"hold": "true"}
 _COVER_ID = re.compile(r"[0-9a-f]{24}")
@@ -54,41 +59,86 @@ def plan(videos: list[Path], folder: Path, options: Mapping[str, str]) -> list[P
     ]
 
 
-def send_all(client: httpx.Client, pieces: list[Piece], options: Mapping[str, str]) -> None:
-    """Sends the videos; what is refused has its failure set."""
-    with output.bytes_bar() as bar:
-        for piece in pieces:
-            task = bar.add_task(f"Sending {output.printable(piece.video.name)}", total=piece.video.stat().st_size)
-            with _kept(piece):
-                piece.job = _sent(client, piece, options, lambda done, task=task: bar.update(task, completed=done))
+def send_all(client: httpx.Client, pieces: list[Piece], options: Mapping[str, str], *, at_once: int) -> None:
+    """Sends the videos, so many side by side; what is refused has its failure set."""
+    with output.bars() as bars:
+
+        def send_one(piece: Piece) -> None:
+            with _kept(piece), _sending(bars, piece.video) as told:
+                piece.job = _sent(client, piece, options, told)
+
+        for _ in side_by_side(send_one, pieces, at_once):
+            pass
 
 
-def fetch_all(client: httpx.Client, pieces: list[Piece]) -> Iterator[Piece]:
-    """Waits for the MP3s and downloads them, one after the other; yields each that has ended."""
-    for piece in pieces:
-        if piece.failure is None:
-            with _kept(piece):
-                _converted(client, piece)
-                job = patiently(lambda piece=piece: ok(client.get(f"/jobs/{piece.job}")).json())  # type: ignore[misc]
-                download(client, job, piece.target)
-                piece.memory.forget()
-        yield piece
+def fetch_all(client: httpx.Client, pieces: list[Piece], *, at_once: int) -> Iterator[Piece]:
+    """Waits for the MP3s and downloads them, so many side by side; yields those that have ended, in their order."""
+    with output.bars() as bars:
+
+        def fetch_one(piece: Piece) -> None:
+            if piece.failure is None:
+                with _kept(piece):
+                    _converted(client, piece, bars)
+                    job = patiently(lambda: ok(client.get(f"/jobs/{piece.job}")).json())
+                    _download(client, job, piece.target, bars)
+                    piece.memory.forget()
+
+        for piece in side_by_side(fetch_one, pieces, at_once):
+            # What is said of it stands where the bars were.
+            bars.stop()
+            yield piece
+            bars.start()
+
+
+def side_by_side(act: Callable[[T], object], things: list[T], at_once: int) -> Iterator[T]:
+    """Acts on so many things at a time, in the order of the list; yields each, in that order, when it is done.
+
+    Raises:
+        Exception: What `act` has raised. The threads are not waited for, so that Ctrl-C ends them with the process.
+    """
+    waiting = queue.SimpleQueue[tuple[T, Future[object]]]()
+    futures = [Future[object]() for _ in things]
+    for pair in zip(things, futures, strict=True):
+        waiting.put(pair)
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                thing, future = waiting.get_nowait()
+                try:
+                    future.set_result(act(thing))
+                except BaseException as error:  # raised where its thing is yielded
+                    future.set_exception(error)
+
+    for _ in range(min(at_once, len(things))):
+        threading.Thread(target=work, daemon=True).start()
+    for thing, future in zip(things, futures, strict=True):
+        future.result()
+        yield thing
 
 
 def download(client: httpx.Client, job: dict[str, Any], target: Path) -> None:
     """Downloads a job's audio with a bar."""
-    with output.bytes_bar() as bar:
-        task = bar.add_task(f"Fetching {output.printable(target.name)}", total=(job["audio"] or {}).get("size"))
-        fetch(client, job, target, lambda done: bar.update(task, completed=done))
+    with output.bars() as bars:
+        _download(client, job, target, bars)
+
+
+def _download(client: httpx.Client, job: dict[str, Any], target: Path, bars: output.Bars) -> None:
+    size = (job["audio"] or {}).get("size")
+    with output.bar(bars, f"Fetching {target.name}", total=size, amount=output.BYTES) as told:
+        fetch(client, job, target, told)
+
+
+def _sending(bars: output.Bars, video: Path) -> contextlib.AbstractContextManager[output.Told]:
+    return output.bar(bars, f"Sending {video.name}", total=video.stat().st_size, amount=output.BYTES)
 
 
 def look(client: httpx.Client, video: Path) -> dict[str, Any]:
     """The job of a video that is sent and held, when it is known what is in it."""
     login = account.load()
     memory = Memory(login.server, login.email, video, _HOLD)
-    with output.bytes_bar() as bar:
-        task = bar.add_task(f"Sending {output.printable(video.name)}", total=video.stat().st_size)
-        job = send(client, video, _HOLD, memory, lambda done: bar.update(task, completed=done))
+    with output.bars() as bars, _sending(bars, video) as told:
+        job = send(client, video, _HOLD, memory, told)
     for event in progress(client, job):
         held: dict[str, Any] = ok(client.get(f"/jobs/{job}")).json()
         if held["media"] is not None:
@@ -99,7 +149,7 @@ def look(client: httpx.Client, video: Path) -> dict[str, Any]:
     raise AssertionError("progress ends with a job's end")
 
 
-def _sent(client: httpx.Client, piece: Piece, options: Mapping[str, str], told: Any) -> str:
+def _sent(client: httpx.Client, piece: Piece, options: Mapping[str, str], told: output.Told) -> str:
     asked = dict(options)
     if piece.memory.job is None and (cover := asked.get("cover")) and not _on_server(cover):
         asked["cover"] = _cover(client, Path(cover))
@@ -137,11 +187,10 @@ def _cover(client: httpx.Client, picture: Path) -> str:
     return str(answer.json()["id"])
 
 
-def _converted(client: httpx.Client, piece: Piece) -> None:
-    with output.percent_bar() as bar:
-        task = bar.add_task(f"Converting {output.printable(piece.video.name)}", total=100)
+def _converted(client: httpx.Client, piece: Piece, bars: output.Bars) -> None:
+    with output.bar(bars, f"Converting {piece.video.name}", total=100, amount=output.PERCENT) as told:
         for event in progress(client, str(piece.job)):
-            bar.update(task, completed=event.get("percent") or 0)
+            told(event.get("percent") or 0)
     if event["state"] not in ("converted", "notified"):
         raise _not_converted(event)
 

@@ -12,8 +12,9 @@ import httpx
 import typer
 
 from audiolift import options as wishes
-from audiolift.cli import account, client, converting, output
+from audiolift.cli import account, admin, client, converting, inputs, output
 from audiolift.cli.failures import INTERRUPTED, NOT_CONVERTED, REFUSED, UNREACHABLE, USAGE, Failure
+from audiolift.cli.inputs import AsJson, PasswordFromStdin
 from audiolift.errors import PermanentError
 
 app = typer.Typer(
@@ -23,12 +24,12 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 not logged in, 4 a video was not converted,"
     " 5 the server is out of reach, 130 interrupted.",
 )
+app.add_typer(admin.dead_letters, name="dead-letters")
+app.add_typer(admin.users, name="users")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Job = Annotated[str, typer.Argument(help="The id of a job, as `audiolift jobs` shows it.")]
 Server = Annotated[str, typer.Option(envvar="AUDIOLIFT_SERVER", prompt="Server", help="Address of the platform.")]
 Email = Annotated[str, typer.Option(prompt="Email", help="Address of the account.")]
-FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 Wish = str | None
 _SPAN = re.compile(r"(\d{1,7})([smhd])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -69,21 +70,21 @@ def _main(
 
 
 @app.command()
-def register(server: Server, email: Email, password_stdin: FromStdin = False, as_json: AsJson = False) -> None:
+def register(server: Server, email: Email, password_stdin: PasswordFromStdin = False, as_json: AsJson = False) -> None:
     """Make an account, and log in to it."""
-    password = _password(password_stdin, confirmed=True)
-    with client.anonymous(_address(server)) as http:
+    password = inputs.password(password_stdin, confirmed=True)
+    with client.anonymous(inputs.address(server)) as http:
         client.ok(http.post("/register", json={"email": email, "password": password}))
     _log_in(server, email, password, as_json)
 
 
 @app.command()
-def login(server: Server, email: Email, password_stdin: FromStdin = False, as_json: AsJson = False) -> None:
-    """Log in. The login is kept in a file that only you can read.
+def login(server: Server, email: Email, password_stdin: PasswordFromStdin = False, as_json: AsJson = False) -> None:
+    """Log in. The login is kept in your keyring, or else in a file that only you can read.
 
     Example: audiolift login --server https://audio.example.com --email ada@example.com
     """
-    _log_in(server, email, _password(password_stdin), as_json)
+    _log_in(server, email, inputs.password(password_stdin), as_json)
 
 
 @app.command()
@@ -103,6 +104,7 @@ def convert(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the MP3s.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Overwrite MP3s that exist.")] = False,
     skip: Annotated[bool, typer.Option("--skip", help="Leave out videos whose MP3 exists.")] = False,
+    at_once: Annotated[int, typer.Option("--jobs", "-j", min=1, max=32, help="How many videos side by side.")] = 2,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only send the videos.")] = False,
     as_json: AsJson = False,
     quality: Annotated[Wish, typer.Option(help="voice, standard or high.")] = None,
@@ -140,8 +142,8 @@ def convert(
     if not no_wait:
         pieces = _free(pieces, force=force, skip=skip)
     with _interruptible("Run the same command again to go on where it stopped."), client.logged_in() as http:
-        converting.send_all(http, pieces, asked)
-        ended = iter(pieces) if no_wait else converting.fetch_all(http, pieces)
+        converting.send_all(http, pieces, asked, at_once=at_once)
+        ended = iter(pieces) if no_wait else converting.fetch_all(http, pieces, at_once=at_once)
         failed = [piece for piece in ended if not _tell(piece, "sent" if no_wait else "converted", as_json)]
     if failed:
         raise typer.Exit(NOT_CONVERTED)
@@ -196,7 +198,7 @@ def delete(
 ) -> None:
     """Delete jobs with their videos and MP3s, and end all links to them."""
     if not yes:
-        _confirm(f"Delete {len(ids)} {'job' if len(ids) == 1 else 'jobs'} and all that belongs to them?")
+        inputs.confirm(f"Delete {len(ids)} {'job' if len(ids) == 1 else 'jobs'} and all that belongs to them?")
     with client.logged_in() as http:
         for job in ids:
             client.ok(http.delete(f"/jobs/{_id(job)}"))
@@ -246,31 +248,11 @@ def seconds(span: str) -> int:
 
 
 def _log_in(server: str, email: str, password: str, as_json: bool) -> None:
-    address = _address(server)
+    address = inputs.address(server)
     with client.anonymous(address) as http:
         answer = client.ok(http.post("/login", auth=(email, password))).json()
     account.save(account.Account.from_login(address, email, answer))
     output.put({"server": address, "email": email}) if as_json else output.say(f"{email} is logged in at {address}.")
-
-
-def _address(server: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@:]+(:\d{1,5})?", address := server.rstrip("/")):
-        raise Failure(USAGE, f"{server} is no address of a server; please write it like https://audio.example.com.")
-    return address
-
-
-def _password(from_stdin: bool, confirmed: bool = False) -> str:
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
-        raise Failure(USAGE, "There is no terminal to ask for the password on; please give --password-stdin.")
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirmed, err=True))
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise Failure(USAGE, "There is no terminal to ask on; please give --yes.")
-    typer.confirm(question, abort=True, err=True)
 
 
 def _check(asked: dict[str, str]) -> None:

@@ -1,16 +1,55 @@
 """What a person or a program reads: tables and bars, or JSON and nothing else."""
 
+import contextlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import TransferSpeedColumn as Speed
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 _WIDTH_OF_FILES = 200
+
+Bars = Progress
+#: Is told how much is done.
+Told = Callable[[float], object]
+
+
+class _Speed(ProgressColumn):
+    """Bytes and how many come in a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._columns = (DownloadColumn(), TransferSpeedColumn())
+
+    def render(self, task: Task) -> Text:
+        """Both, one behind the other."""
+        return Text("  ").join(column.render(task) for column in self._columns)
+
+
+class _Amount(ProgressColumn):
+    """Shows each task as it says itself."""
+
+    def render(self, task: Task) -> RenderableType:
+        """By its field `amount`."""
+        amount: ProgressColumn = task.fields["amount"]
+        return amount.render(task)
+
+
+BYTES, PERCENT = _Speed(), TaskProgressColumn()
 
 
 def put(value: Any) -> None:
@@ -63,19 +102,29 @@ def length(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def bytes_bar() -> Progress:
-    """A bar for bytes, on standard error and only on a terminal."""
-    return _bar(DownloadColumn(), Speed())
-
-
-def percent_bar() -> Progress:
-    """A bar for percent, on standard error and only on a terminal."""
-    return _bar(TaskProgressColumn())
-
-
-def _bar(*columns: Any) -> Progress:
+def bars() -> Bars:
+    """A place for bars, on standard error and only on a terminal."""
     console = Console(stderr=True)
-    text = TextColumn("{task.description}", markup=False)
-    return Progress(
-        text, BarColumn(), *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), _Amount(), TimeRemainingColumn())
+    # Results go to standard output meanwhile, wherever that is.
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True, redirect_stdout=False)
+
+
+@contextlib.contextmanager
+def bar(bars: Bars, text: str, *, total: float | None, amount: ProgressColumn) -> Iterator[Told]:
+    """A bar until the block ends.
+
+    Args:
+        bars: Where it is; from any thread.
+        text: What is done.
+        total: How much there is to do.
+        amount: How that is shown, `BYTES` or `PERCENT`.
+
+    Returns:
+        Tells it how much is done.
+    """
+    task = bars.add_task(printable(text), total=total, amount=amount)
+    try:
+        yield lambda done: bars.update(task, completed=done)
+    finally:
+        bars.remove_task(task)

@@ -15,6 +15,7 @@ from audiolift.errors import PermanentError
 from tests.functions import RunningFunction, running
 from tests.integration.upload.conftest import CLUSTER_HOST, settings
 from tests.peers import Issuer, Sink
+from tests.tus import VERSION
 from tests.waiting import until
 
 Mongo = MongoClient[dict[str, Any]]
@@ -204,6 +205,9 @@ def test_what_is_no_event_is_no_dead_letter(client: httpx.Client) -> None:
 def test_other_addresses_and_health(client: httpx.Client) -> None:
     for path in ("/nowhere", "/jobs/"):
         assert client.get(path).json()["code"] == "not_found"
-    assert client.put("/upload").json()["code"] == "method_not_allowed"
+    for path, allowed in (("/upload", "POST"), ("/jobs/1", "DELETE, GET, HEAD"), ("/uploads/", "OPTIONS, POST")):
+        refused = client.put(path, headers=VERSION)
+        assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+        assert refused.headers["Allow"] == allowed
     assert client.get("/healthz", headers={"Authorization": ""}).status_code == 200
     assert client.get("/readyz", headers={"Authorization": ""}).status_code == 200

@@ -44,6 +44,18 @@ def test_the_page_is_asked_for_again_and_its_parts_never_are(anyone: httpx.Clien
         assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("/docs", "text/html; charset=utf-8"), ("/openapi.json", "application/json")]
+)
+def test_the_document_of_the_api_is_served_to_people_and_programs(
+    anyone: httpx.Client, path: str, media_type: str
+) -> None:
+    answer = anyone.get(path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, media_type)
+    assert "<script" not in answer.text
+    assert anyone.get(path, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+
+
 def test_it_may_do_nothing_but_talk_to_its_own_origin(anyone: httpx.Client) -> None:
     page = anyone.get("/")
     policy = dict(one.strip().split(" ", 1) for one in page.headers["Content-Security-Policy"].split(";"))
@@ -73,7 +85,9 @@ def test_it_comes_compressed(anyone: httpx.Client, accepted: str, encoding: str 
         assert (body == plain) == (encoding is None)
 
 
-@pytest.mark.parametrize("path", ["/assets/none.js", "/index.html", "/assets/..%2Findex.html", "/page", "/assets/"])
+@pytest.mark.parametrize(
+    "path", ["/assets/none.js", "/index.html", "/docs.html", "/assets/..%2Findex.html", "/page", "/assets/"]
+)
 def test_nothing_else_is_served(anyone: httpx.Client, path: str) -> None:
     assert anyone.get(path).status_code == 404
 
