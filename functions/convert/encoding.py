@@ -68,7 +68,7 @@ def encode(event: SegmentPlanned, *, stores: Stores, publish: Publish, settings:
         log.info("job %s: segment %d: counted anew: %s", event.job, event.segment, error)
         segment_store.recount(stores.jobs, event)
     except _LostError:
-        log.info("job %s: segment %d: lost", event.job, event.segment)
+        log.info("job %s: segment %d: deleted or taken over", event.job, event.segment)
         store.delete(stores.scratch, segment.file_id)
     except Exception:
         segment_store.release(stores.segments, segment)
