@@ -36,10 +36,11 @@ def take(url: str, stream: int, *, form: str, seek_s: float, until_s: float | No
     written = _CLUSTERS if form == "matroska" else ()
     until = () if until_s is None else ("-t", f"{until_s - seek_s:.3f}")
     seek = ("-ss", f"{seek_s:.3f}") if seek_s else ()
+    # Else the packets of the seconds between a key frame and the place come, too.
+    exactly = ("-copypriorss", "0") if seek_s else ()
     return [
         "-v", "error", *_PROGRESS, *seek, *recipe.opened(url), "-map", f"0:{stream}", "-c", "copy",
-        # Else the packets of the seconds between the key frame and the place come, too.
-        "-copypriorss", "0", *_BARE, *until,
+        *exactly, *_BARE, *until,
         "-f", {"aac": "adts"}.get(form, form), *written, "pipe:1",
     ]  # fmt: skip
 

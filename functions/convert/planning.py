@@ -12,6 +12,7 @@ import recipe
 import takes
 from audiolift import segments as segment_store
 from audiolift import store
+from audiolift import takes as take_store
 from audiolift.jobs import Job, Jobs
 from audiolift.options import Options
 from audiolift.segments import Segments
@@ -82,20 +83,18 @@ def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: Con
         NotCountableError: The packets of the track cannot be cut: it has to be converted in one go.
         PermanentError: As `extraction.extract`.
     """
-    taken = [Take(**stored) for stored in segment_store.takes(stores.segments, job)]
+    taken = [Take(**stored) for stored in take_store.kept(stores.segments, job)]
     if not taken or not taken[-1].complete:
         taken.append(_take(passes, job, source, taken, stores.scratch, settings.take_s))
-        if not segment_store.keep_take(stores.jobs, stores.segments, job, taken[-1].to_dict(), last=taken[-1].complete):
+        if not take_store.keep(stores.jobs, stores.segments, job, taken[-1].to_dict(), last=taken[-1].complete):
             return False
-    if not taken[-1].complete:
-        log.info("job %s: %d packets taken, to be continued", job["_id"], taken[-1].packets)
-        return True
+        if not taken[-1].complete:
+            log.info("job %s: %d packets taken, more to come", job["_id"], taken[-1].packets)
+            return True
     return _cut(passes, job, source, taken, stores, settings)
 
 
-def _take(
-    passes: Passes, job: Job, source: Source, taken: Sequence[Take], scratch: Bucket, take_s: float
-) -> Take:  # fmt: skip
+def _take(passes: Passes, job: Job, source: Source, taken: Sequence[Take], scratch: Bucket, take_s: float) -> Take:
     end = source.options.end
     until_s = None if end is None else recipe.in_video(end, source.media, source.track) + _BEYOND_S
     file_id = track_id(job["_id"], job["attempt"])

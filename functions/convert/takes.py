@@ -32,12 +32,13 @@ log = logging.getLogger("convert")
 
 #: Where AAC is without its parameters.
 _BROADCAST = frozenset(("mpegts", "aac", "mpeg"))
-#: Packets that are remembered of what was taken, each by so many bytes; and how many tell a place.
-_REMEMBERED, _DIGEST, _TELLING = 8192, 8, 32
-#: Seconds before its end that are read once more. Fewer packets than are remembered, in any codec.
-_AGAIN_S = 5.0
-#: Packets after a seek that may lack their beginning.
-_BROKEN = 8
+#: Bytes of a packet's hash, and how many packets tell a place.
+_DIGEST, _TELLING = 8, 4
+#: Seconds before the last cluster that are read once more, and how many packets after a seek may lack their beginning.
+_AGAIN_S, _BROKEN = 1.5, 2
+#: Clusters that are remembered. Sound that was made by repeating is alike again further back, where a seek does not get
+#: by mistake if all packets have their times; if they do not, it may get far.
+_TIMED, _UNTIMED = 4, 120
 #: Clusters that the samples to be left out at the end may lie in.
 _ENDING = 2
 #: Characters that are kept of what ffmpeg says.
@@ -55,7 +56,7 @@ class Take:
         header: How many bytes come before the clusters.
         clusters: Of each the size in bytes, how many packets it has, and whether it discards samples.
         packets: How many were taken.
-        remembered: The hashes of the last packets up to its end, also of takes before.
+        remembered: Of each of the last clusters up to its end, also of takes before, the hashes of its packets.
         reached_s: About when it ends, in seconds after the start of the video.
         complete: Whether there are no more.
         said: What ffmpeg said at the end.
@@ -66,7 +67,7 @@ class Take:
     header: int
     clusters: Sequence[tuple[int, int, bool]]
     packets: int
-    remembered: bytes
+    remembered: Sequence[bytes]
     reached_s: float
     complete: bool
     said: str
@@ -108,11 +109,12 @@ class Counted:
 
 
 class Matched:
-    """A `_Seam` behind the packets that are remembered, of which the last are enough to tell the place."""
+    """A `_Seam` behind the packets that are remembered, of which the last tell the place."""
 
-    def __init__(self, remembered: bytes) -> None:
+    def __init__(self, remembered: Sequence[bytes]) -> None:
         self.found = False
-        self._remembered = _digests(remembered)
+        everything = b"".join(remembered)
+        self._remembered = [everything[at : at + _DIGEST] for at in range(0, len(everything), _DIGEST)]
         self._come: list[bytes] = []
 
     def known(self, digests: Sequence[bytes]) -> int:
@@ -168,7 +170,7 @@ def take(
     """
     write = functools.partial(_write, passes, media, track, bucket=bucket, file_id=file_id, until_s=until_s)
     if not before:
-        return write(Counted(0), b"", take_s=take_s)
+        return write(Counted(0), (), take_s=take_s)
     last = before[-1]
     try:
         seek_s = max(last.reached_s - _AGAIN_S, 0)
@@ -200,10 +202,10 @@ def joined(takes: Sequence[Take], bucket: Bucket) -> PacketTrack:
 class _Keeper:
     """Writes the pieces of a stream that were not stored before."""
 
-    def __init__(self, stream: Stream, writer: Writer, seam: _Seam, remembered: bytes, *, take_s: float) -> None:
+    def __init__(self, stream: Stream, writer: Writer, seam: _Seam, remembered: deque[bytes], *, take_s: float) -> None:
         self.header = self.packets = 0
         self.clusters: list[tuple[int, int, bool]] = []
-        self.remembered = deque(_digests(remembered), maxlen=_REMEMBERED)
+        self.remembered = remembered
         self._stream, self._writer, self._seam, self._take_s = stream, writer, seam, take_s
         self._ends_at = math.inf
 
@@ -227,12 +229,13 @@ class _Keeper:
         self._ends_at = self._ends_at if self.clusters else time.monotonic() + self._take_s
         self.clusters.append((len(piece.data), piece.count, piece.discards))
         self.packets += len(piece.packets)
-        self.remembered.extend(digests[known:])
+        self.remembered.append(b"".join(digests[known:]))
         if self._is_enough() and _is_telling(self.remembered):
             raise _TimeUpError
 
     def _is_enough(self) -> bool:
-        return time.monotonic() >= self._ends_at or len(self.clusters) >= _MOST_CLUSTERS
+        count = len(self.clusters)
+        return count > _TIMED and (time.monotonic() >= self._ends_at or count >= _MOST_CLUSTERS)
 
 
 def _write(
@@ -240,7 +243,7 @@ def _write(
     media: Media,
     track: Track,
     seam: _Seam,
-    remembered: bytes,
+    remembered: Sequence[bytes],
     *,
     bucket: Bucket,
     file_id: str,
@@ -252,7 +255,8 @@ def _write(
     if track.codec == "aac" and _BROADCAST.intersection(media.formats):
         stream = AdtsStream(0.0 if seek_s else recipe.in_video(0.0, media, track))
     writer = Writer(bucket, file_id, name=f"{file_id}.{stream.form}", content_type="application/octet-stream")
-    keeper = _Keeper(stream, writer, seam, remembered, take_s=take_s)
+    kept = deque(remembered, maxlen=_TIMED if recipe.TIMED.intersection(media.formats) else _UNTIMED)
+    keeper = _Keeper(stream, writer, seam, kept, take_s=take_s)
     arguments = packet_recipe.take(passes.reader.url, track.stream, form=stream.form, seek_s=seek_s, until_s=until_s)
     said, complete = "", False
     try:
@@ -273,18 +277,14 @@ def _write(
         keeper.header,
         keeper.clusters,
         keeper.packets,
-        b"".join(keeper.remembered),
+        list(keeper.remembered),
         seek_s + stream.reached_s,
         complete,
         said,
     )
 
 
-def _digests(remembered: bytes) -> list[bytes]:
-    return [remembered[at : at + _DIGEST] for at in range(0, len(remembered), _DIGEST)]
-
-
-def _is_telling(remembered: Sequence[bytes]) -> bool:
+def _is_telling(remembered: Iterable[bytes]) -> bool:
     """Whether the last packets are like none before them."""
     everything = b"".join(remembered)
     last = len(everything) - _TELLING * _DIGEST

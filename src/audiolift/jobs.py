@@ -16,7 +16,8 @@ version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumabl
 writer, ...}`, too.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
 address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept; `calls_resent`
-counts events of the sweep for that. Of long sounds there are `takes[]`, `plan{}` and `scratch` (`audiolift.segments`).
+counts events of the sweep for that. Of long sounds there are a `plan{}`, `scratch` (`audiolift.segments`) and `takes[]`
+(`audiolift.takes`).
 """
 
 from datetime import UTC, datetime, timedelta

@@ -8,9 +8,7 @@ the queue between those of others.
 A segment: `{_id: "<job>.<plan>.<n>", job, plan, n, spec{}, attempt, lease_until, measured{}, encoded{}}`, where `spec`
 says what is to be done. The `plan` of a job: `{id, route, phase, segments, left[], doing{n: fraction}, window,
 scale{from, to}, started_at, gain_db, about{}}`, where `id` is the attempt that planned and `about` is what the join
-needs. The `takes` of a job are the attempts that have taken its track, one part after the other; for each there is
-`{_id: "<job>.take.<attempt>", take{}}`. The `scratch` of a job is true from before its first file in the segment store
-until that is cleared.
+needs. The `scratch` of a job is true from before its first file in the segment store until that is cleared.
 """
 
 from collections.abc import Sequence
@@ -25,7 +23,7 @@ from pymongo.write_concern import WriteConcern
 
 from audiolift import events, leases, outbox, tracing
 from audiolift import jobs as job_store
-from audiolift.errors import AudioliftError, TransientError
+from audiolift.errors import AudioliftError
 from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job, Jobs
 from audiolift.publish import Publish
@@ -83,35 +81,6 @@ def collection(videos: Database[Job]) -> Segments:
 def begin(jobs: Jobs, job: Job) -> bool:
     """Notes that a worker begins to write to the segment store. False where it has lost the job."""
     return jobs.update_one(job_store.as_claimed(job), {"$set": {"scratch": True}}).matched_count == 1
-
-
-def keep_take(jobs: Jobs, segments: Segments, job: Job, take: dict[str, Any], *, last: bool) -> bool:
-    """Keeps what a worker took of a track. Unless it is the last, `video.uploaded` is due again: then others go on.
-
-    Returns:
-        False where the worker has lost the job.
-    """
-    number = job["attempt"]
-    segments.insert_one({"_id": _take_key(job["_id"], number), "take": take})
-    change = {"restarts": 0, "resent": 0, "updated_at": _now()}
-    step: dict[str, Any] = {"$set": change, "$push": {"takes": number}, "$inc": {"version": 1}}
-    if not last:
-        change |= {"state": "uploaded"}
-        step |= {"$unset": {"lease_until": ""}, "$push": {"takes": number, "outbox": _uploaded(job | change)}}
-    return jobs.update_one(job_store.as_claimed(job), step).matched_count == 1
-
-
-def takes(segments: Segments, job: Job) -> list[dict[str, Any]]:
-    """What was taken of a job's track, one after the other.
-
-    Raises:
-        TransientError: `unavailable`, where some of it is gone: the job has ended.
-    """
-    keys = [_take_key(job["_id"], number) for number in job.get("takes", [])]
-    kept = {found["_id"]: found["take"] for found in segments.find({"_id": {"$in": keys}})}
-    if len(kept) < len(keys):
-        raise TransientError("unavailable", cause=f"parts of the track of job {job['_id']} are gone")
-    return [kept[key] for key in keys]
 
 
 def plan(
@@ -390,10 +359,6 @@ def _key(job_id: str, plan: int, n: int) -> str:
     return f"{job_id}.{plan}.{n}"
 
 
-def _take_key(job_id: str, attempt: int) -> str:
-    return f"{job_id}.take.{attempt}"
-
-
 def _segment(found: dict[str, Any]) -> Segment:
     about = (found["job"], found["plan"], found["n"], found["attempt"], found["spec"])
     return Segment(*about, found.get("measured"), found.get("encoded"))
@@ -409,12 +374,10 @@ def recount(jobs: Jobs, event: SegmentPlanned) -> None:
     if job is None:
         return
     change = {"state": "uploaded", "recount": True, "updated_at": _now()}
+    due = events.encode(
+        job_store.next_event(job | change), source="convert", traceparent=tracing.within(job.get("traceparent"))
+    )
     jobs.update_one(
         _under_way(event.job, event.plan, event.phase),
-        {"$set": change, "$unset": {"plan": ""}, "$push": {"outbox": _uploaded(job | change)}, "$inc": {"version": 1}},
+        {"$set": change, "$unset": {"plan": ""}, "$push": {"outbox": due}, "$inc": {"version": 1}},
     )
-
-
-def _uploaded(job: Job) -> dict[str, Any]:
-    traceparent = tracing.within(job.get("traceparent"))
-    return events.encode(job_store.next_event(job), source="convert", traceparent=traceparent)
