@@ -115,7 +115,7 @@ def convert(job_id: str, workers: Sequence[RunningFunction], broker: Sink, took:
             kind = took.plan if "uploaded" in event["type"] else took.join if done else took.segment
             kind.append(spent)
             for one in new:
-                if "segment" in one["type"]:
+                if "segment" in one["type"] or "uploaded" in one["type"]:
                     waiting.put(one)
             if done:
                 ended.set()
@@ -151,7 +151,8 @@ def model(took: Invocations, hours: float, size: int) -> None:
     """Prints how long a larger video takes on many cores: one plan, segments side by side, one join."""
     segments = round(LARGE_HOURS * 3600 / ConvertSettings.segment_s)
     # A plan reads all of the video, and counts packets: whichever of the two there is more of decides.
-    plan = statistics.median(took.plan) * max(LARGE_BYTES / size, LARGE_HOURS / hours)
+    # Planning has one invocation for each take.
+    plan = sum(took.plan) / len(took.join) * max(LARGE_BYTES / size, LARGE_HOURS / hours)
     segment = statistics.median(took.segment)
     join = max(statistics.median(took.join) - segment, 0) * LARGE_HOURS / hours
     print(f"a model of {LARGE_HOURS} h and {LARGE_BYTES / 1e9:.0f} GB: {segments} segments of {segment:.2f} s each")

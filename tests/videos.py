@@ -264,6 +264,14 @@ RECIPES: dict[str, Recipe] = {
     "minute.flv": _copied("minute.mp4"),
     "minute.avi": lambda videos, path: run("-i", videos["minute.mp4"], "-c:v", "copy", "-c:a", "ac3", path),
     "minute.mp3": lambda _, path: run(*_tone("200*t+30*t*t", seconds=60), "-c:a", "libmp3lame", "-q:a", "4", path),
+    "pause.mp4": lambda _, path: run(
+        *_picture(24), *_tone("200*t+30*t*t", seconds=24), "-af", "volume=0:enable='between(t,8,14)'",
+        *_H264, *_AAC, path,
+    ),
+    "pause.mkv": _copied("pause.mp4"),
+    "pause.ts": _copied("pause.mp4"),
+    "pause.avi": lambda videos, path: run("-i", videos["pause.mp4"], "-c:v", "copy", "-c:a", "ac3", path),
+    "pause.ogg": lambda videos, path: run("-i", videos["pause.mp4"], "-vn", "-c:a", "libvorbis", path),
     "lying.mkv": _changed("named.mkv", _lying),
     # What does not
     "silent.mp4": _silent,

@@ -16,7 +16,7 @@ _CUT_OFF, _CUT_OFF_SLACK_S = ("partial file", "File ended prematurely"), 0.1
 
 def readable(reader: VideoReader, media: Media, track: Track) -> None:
     """Raises `video_truncated`, `video_encrypted` or `audio_unsupported`."""
-    size = reader.file.size
+    size = reader.size
     if structure.is_cut(reader.read, size):
         raise PermanentError("video_truncated")
     if track.encrypted or structure.is_encrypted(reader.read, size, formats=media.formats, stream=track.stream):

@@ -168,8 +168,8 @@ def _count(sound_s: float, took_s: float) -> None:
 
 
 def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -> tuple[File, Sound] | None:
-    """Makes the audio of a job; None where its segments were planned instead."""
-    if job["attempt"] > settings.max_attempts:
+    """Makes the audio of a job; None where its segments were planned instead, or its track is still being taken."""
+    if job["attempt"] - len(job.get("takes", [])) > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
     video = video_reader.video_of(job, stores.videos)
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
@@ -195,7 +195,7 @@ def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSetting
 
 
 def _plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:
-    """Plans the segments of a job. False where it has to be converted in one go."""
+    """Goes on with planning the segments of a job. False where it has to be converted in one go."""
     if not segment_store.begin(stores.jobs, job):
         raise _JobLostError
     try:

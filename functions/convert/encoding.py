@@ -106,15 +106,17 @@ def _do(
     segment: Segment, event: SegmentPlanned, deadline: float, *, stores: Stores, settings: ConvertSettings
 ) -> dict[str, Any]:
     job = stores.jobs.find_one({"_id": event.job, "state": "converting", "plan.id": event.plan})
-    track = store.find(stores.scratch, planning.track_id(event.job, event.plan))
-    if job is None or track is None:
+    if job is None:
+        raise _LostError
+    plan, spec = planning.of_job(job), cutting.from_dict(segment.spec)
+    files = packet_track.find(stores.scratch, plan.files)
+    if files is None:
         raise _LostError
     if segment.attempt > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
-    plan, spec = planning.of_job(job), cutting.from_dict(segment.spec)
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
     alive = _reporter(segment, event.phase, stores, settings.lease_s)
-    with packet_track.serve(stores.scratch, track, plan.header, spec.bytes) as reader:
+    with packet_track.serve(stores.scratch, files, plan.header, spec.bytes) as reader:
         passes = Passes(reader, limits, alive, settings.max_duration_s)
         work = _Work(passes, job["plan"]["route"], plan, spec, options.from_dict(job["options"]))
         if event.phase == "measure":

@@ -23,12 +23,24 @@ _HEARING = ("ebur128=metadata=1:peak=true:framelog=quiet", "ametadata=print:key=
 _FIRST = "24"
 
 
-def take(url: str, stream: int, *, form: str, until_s: float | None) -> list[str]:
-    """Copies the packets of a sound track to the output, as a stream of the format `form`."""
+def take(url: str, stream: int, *, form: str, seek_s: float, until_s: float | None) -> list[str]:
+    """Copies the packets of a sound track to the output, as a stream of the format `form`.
+
+    Args:
+        url: Where the video is.
+        stream: The number of the track.
+        form: ffmpeg's name of the format.
+        seek_s: Where to begin, in seconds after the start of the video.
+        until_s: Where to end.
+    """
     written = _CLUSTERS if form == "matroska" else ()
-    until = () if until_s is None else ("-t", f"{until_s:.3f}")
+    until = () if until_s is None else ("-t", f"{until_s - seek_s:.3f}")
+    seek = ("-ss", f"{seek_s:.3f}") if seek_s else ()
+    # Else the packets of the seconds between a key frame and the place come, too.
+    exactly = ("-copypriorss", "0") if seek_s else ()
     return [
-        "-v", "error", *_PROGRESS, *recipe.opened(url), "-map", f"0:{stream}", "-c", "copy", *_BARE, *until,
+        "-v", "error", *_PROGRESS, *seek, *recipe.opened(url), "-map", f"0:{stream}", "-c", "copy",
+        *exactly, *_BARE, *until,
         "-f", {"aac": "adts"}.get(form, form), *written, "pipe:1",
     ]  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""The sound track of a video as packets in the segment store: taken out of it, looked at, counted.
+"""The sound track of a video as packets in the segment store: looked at, counted.
 
-The packets are read once from the video, whatever becomes of them; all that follows reads them from here.
+The packets are read once from the video (`takes`), whatever becomes of them; all that follows reads them from here.
 """
 
 import contextlib
@@ -10,20 +10,18 @@ from dataclasses import dataclass, replace
 
 import packet_recipe
 import video_reader
-from audiolift import store, tracing
+from audiolift import store
 from audiolift.errors import TransientError
 from audiolift.store import Bucket, File
 from cutting import RUN_IN, Counted, Stretch
-from media import Media, Track
-from packets import AdtsIndex, Cluster, Index, MatroskaIndex
+from media import Track
+from packets import Cluster
 from passes import Passes
 from video_reader import Span
 
 #: Each packet of these decodes to as many samples as any other of the track. Where one does not, because it is damaged,
 #: the segment that has it notices.
 COUNTED_BY_PACKET = frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "dts", "opus"))
-#: Where AAC is without its parameters.
-_BROADCAST = frozenset(("mpegts", "aac", "mpeg"))
 _DECODED = re.compile(r"(\d+) frames decoded; (\d+) decode errors \((\d+) samples\)")
 _ENCODED = re.compile(r"frames encoded \((\d+) samples\)")
 _LISTED = re.compile(r"^0, *(-?\d+), *(-?\d+), *(\d+), *\d+, (0x\w+)", re.MULTILINE)
@@ -35,13 +33,14 @@ class PacketTrack:
     """A track in the segment store.
 
     Attributes:
+        files: They are one stream, one after the other.
         form: ffmpeg's name of the stream's format.
         header: How many bytes of it belong before any cluster.
         clusters: Where its packets are.
         bucket: The segment store.
     """
 
-    file: File
+    files: Sequence[File]
     form: str
     header: int
     clusters: Sequence[Cluster]
@@ -61,50 +60,24 @@ class NotCountableError(Exception):
     """The packets of a track cannot be stored, or do not decode as they do in the video."""
 
 
-@tracing.span("take")
-def take(
-    passes: Passes, media: Media, track: Track, *, bucket: Bucket, file_id: str, until_s: float | None
-) -> tuple[PacketTrack, str]:
-    """Takes the packets of a track out of a video, up to some seconds after its start.
-
-    Returns:
-        The track, and what ffmpeg said.
-
-    Raises:
-        NotCountableError: That cannot be done with this one.
-    """
-    index: Index = AdtsIndex() if track.codec == "aac" and _BROADCAST.intersection(media.formats) else MatroskaIndex()
-    writer = store.Writer(bucket, file_id, name=f"{file_id}.{index.format}", content_type="application/octet-stream")
-
-    def keep(data: bytes) -> None:
-        index.feed(data)
-        writer.write(data)
-
-    arguments = packet_recipe.take(passes.reader.url, track.stream, form=index.format, until_s=until_s)
-    try:
-        outcome = passes.run(arguments, tick=passes.still(0.0), sink=keep)
-        index.close()
-    except ValueError as error:
-        raise NotCountableError(str(error)) from error
-    if outcome.status or not index.clusters:
-        raise NotCountableError(outcome.log[-1000:])
-    if any(cluster.discards for cluster in index.clusters[:-2]):
-        raise NotCountableError("samples are to be left out in the middle")
-    return PacketTrack(writer.close(), index.format, index.header, index.clusters, bucket), outcome.log
+def find(bucket: Bucket, file_ids: Sequence[str]) -> list[File] | None:
+    """The files of a track; None where one is gone."""
+    files = [store.find(bucket, file_id) for file_id in file_ids]
+    return None if None in files else [file for file in files if file]
 
 
 @contextlib.contextmanager
 def opened(passes: Passes, track: PacketTrack, span: Span) -> Iterator[Passes]:
     """Passes over some of a track's bytes."""
-    with serve(track.bucket, track.file, track.header, span) as reader:
+    with serve(track.bucket, track.files, track.header, span) as reader:
         yield replace(passes, reader=reader)
 
 
 def serve(
-    bucket: Bucket, file: File, header: int, span: Span
+    bucket: Bucket, files: Sequence[File], header: int, span: Span
 ) -> contextlib.AbstractContextManager[video_reader.VideoReader]:
     """A reader of some clusters, with the header before them."""
-    return video_reader.serve(bucket, file, ((0, header), span) if header else (span,))
+    return video_reader.serve(bucket, *files, spans=((0, header), span) if header else (span,))
 
 
 def ends(passes: Passes, source: Track, track: PacketTrack) -> Ends:

@@ -1,19 +1,24 @@
-"""Where the packets of a sound track lie in the stream that ffmpeg copied them to.
+"""The stream that ffmpeg copies a sound track to, piece by piece, and where its packets lie.
 
 Matroska (RFC 9559, section 5; its elements RFC 8794, section 4): a header and then clusters of about a second, which
 decode in any number. ADTS (ISO/IEC 13818-7, section 6.2), where a Matroska header cannot be written: AAC as broadcast
 names its parameters in each packet only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-_SEGMENT, _CLUSTER = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
-_SIMPLE_BLOCK, _BLOCK_GROUP, _DISCARD_PADDING = b"\xa3", b"\xa0", b"\x75\xa2"
+_SEGMENT, _CLUSTER, _TIMESTAMP = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75", b"\xe7"
+_SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK, _DISCARD_PADDING = b"\xa3", b"\xa0", b"\xa1", b"\x75\xa2"
+#: Before the payload of a block: the number of the track, the time in the cluster, flags.
+_BLOCK_HEADER = 4
+#: The size of an element, in eight bytes.
+_LONG = 1 << 56
 _ADTS_HEADER, _ADTS_SYNC = 7, 0xFFF0
-#: About a second of AAC.
-_ADTS_PACKETS = 48
+#: About a second of AAC, whose frames have so many samples, and its rates in Hz (ISO/IEC 13818-7, table 35).
+_ADTS_PACKETS, _ADTS_SAMPLES = 48, 1024
+_ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
 @dataclass(frozen=True)
@@ -23,121 +28,177 @@ class Cluster:
     start: int
     end: int
     packets: int
-    discards: bool = False
 
 
-class Index(Protocol):
-    """Notes the clusters of a stream that is fed to it piece by piece.
+class Packet(NamedTuple):
+    """Where in a piece a packet starts with its header, where its payload starts, and where both end."""
+
+    start: int
+    payload: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a stream that stands alone: a part of its header, or a cluster.
 
     Attributes:
-        format: ffmpeg's name of it.
-        header: How many bytes come before the clusters, and belong before any of them.
-        clusters: Those seen so far.
+        packets: None in a header.
+        count: How many packets decoders see in them.
+        discards: Whether samples are to be left out.
     """
 
-    format: str
-    header: int
-    clusters: list[Cluster]
+    data: bytes
+    packets: Sequence[Packet] = ()
+    count: int = 0
+    discards: bool = False
 
-    def feed(self, data: bytes) -> None:
-        """Takes the next bytes. Raises a `ValueError` where they are none of this stream."""
-
-    def close(self) -> None:
-        """Notes what is left."""
+    def payloads(self) -> list[bytes]:
+        """What is in the packets."""
+        return [self.data[packet.payload : packet.end] for packet in self.packets]
 
 
-class MatroskaIndex:
-    """Of a Matroska stream as ffmpeg writes it to a pipe: each cluster after its size."""
+class Stream(Protocol):
+    """A stream that comes bit by bit.
 
-    format = "matroska"
+    Attributes:
+        form: ffmpeg's name of its format.
+        reached_s: About when the last cluster starts or ends, in seconds.
+    """
+
+    form: str
+    reached_s: float
+
+    def feed(self, data: bytes) -> Iterator[Piece]:
+        """Yields the pieces that are complete with these bytes; they are to be taken before the next are fed.
+
+        Raises:
+            ValueError: The bytes are none of such a stream.
+        """
+
+    def close(self) -> Iterator[Piece]:
+        """Yields what is left. Raises a `ValueError` where that is not whole."""
+
+    def without(self, piece: Piece, packets: int) -> Piece:
+        """A cluster without its first packets."""
+
+
+class MatroskaStream:
+    """Matroska as ffmpeg writes it to a pipe: each cluster after its size."""
+
+    form = "matroska"
 
     def __init__(self) -> None:
-        self.header = 0
-        self.clusters: list[Cluster] = []
-        self._at = 0
+        self.reached_s = 0.0
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> Iterator[Piece]:
         self._rest += data
         at = 0
-        for name, content, end in _elements(self._rest):
-            if name == _CLUSTER:
-                self._note(at, end, bytes(self._rest[content:end]))
-            at = end
-        self._at += at
+        for element in _elements(self._rest):
+            piece = bytes(self._rest[element.start : element.end])
+            yield self._cluster(piece) if element.name == _CLUSTER else Piece(piece)
+            at = element.end
         del self._rest[:at]
 
-    def close(self) -> None:
+    def close(self) -> Iterator[Piece]:
         if self._rest:
             raise ValueError("the last cluster is not complete")
+        return iter(())
 
-    def _note(self, start: int, end: int, content: bytes) -> None:
-        self.header = self.header or self._at + start
-        packets, discards = 0, False
-        for name, begin, stop in _elements(content):
-            packets += name in (_SIMPLE_BLOCK, _BLOCK_GROUP)
-            discards = discards or (name == _BLOCK_GROUP and _has_discard(content[begin:stop]))
-        self.clusters.append(Cluster(self._at + start, self._at + end, packets, discards))
+    def without(self, piece: Piece, packets: int) -> Piece:
+        cluster = next(_elements(piece.data))
+        kept = piece.data[cluster.content : piece.packets[0].start] + piece.data[piece.packets[packets].start :]
+        return self._cluster(_CLUSTER + (_LONG + len(kept)).to_bytes(8) + kept)
+
+    def _cluster(self, data: bytes) -> Piece:
+        packets, discards = list[Packet](), False
+        for element in _elements(data, next(_elements(data)).content):
+            if element.name == _TIMESTAMP:
+                self.reached_s = int.from_bytes(data[element.content : element.end]) / 1000
+            elif element.name == _SIMPLE_BLOCK:
+                packets.append(Packet(element.start, element.content + _BLOCK_HEADER, element.end))
+            elif element.name == _BLOCK_GROUP:
+                members = {member.name: member for member in _elements(data[: element.end], element.content)}
+                block = members[_BLOCK]
+                packets.append(Packet(element.start, block.content + _BLOCK_HEADER, block.end))
+                discards = discards or _DISCARD_PADDING in members
+        return Piece(data, packets, len(packets), discards)
 
 
-class AdtsIndex:
-    """Of AAC in ADTS."""
+class AdtsStream:
+    """AAC in ADTS. Its pieces are made here: it has no clusters, and no times."""
 
-    format = "aac"
-    header = 0
+    form = "aac"
 
-    def __init__(self) -> None:
-        self.clusters: list[Cluster] = []
-        self._start = self._at = self._packets = 0
+    def __init__(self, starts_s: float) -> None:
+        self.reached_s = starts_s
         self._rest = bytearray()
+        self._packets: list[Packet] = []
+        self._at = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> Iterator[Piece]:
         self._rest += data
-        at = 0
-        while at + _ADTS_HEADER <= len(self._rest):
-            if int.from_bytes(self._rest[at : at + 2]) & 0xFFF6 != _ADTS_SYNC:
+        while self._at + _ADTS_HEADER <= len(self._rest):
+            if int.from_bytes(self._rest[self._at : self._at + 2]) & 0xFFF6 != _ADTS_SYNC:
                 raise ValueError("this is no ADTS frame")
-            length = (int.from_bytes(self._rest[at + 3 : at + 6]) >> 5) & 0x1FFF
-            if length < _ADTS_HEADER or at + length > len(self._rest):
+            end = self._at + ((int.from_bytes(self._rest[self._at + 3 : self._at + 6]) >> 5) & 0x1FFF)
+            if end < self._at + _ADTS_HEADER:
+                raise ValueError("this is no ADTS frame")
+            if end > len(self._rest):
                 break
-            at += length
-            self._packets += 1 + (self._rest[at - length + 6] & 3)
-            if self._packets >= _ADTS_PACKETS:
-                self._note(self._at + at)
-        self._at += at
-        del self._rest[:at]
+            self._packets.append(Packet(self._at, self._at, end))
+            self._at = end
+            if len(self._packets) == _ADTS_PACKETS:
+                yield self._piece()
 
-    def close(self) -> None:
-        if self._rest:
+    def close(self) -> Iterator[Piece]:
+        if self._at < len(self._rest):
             raise ValueError("the last frame is not complete")
         if self._packets:
-            self._note(self._at)
+            yield self._piece()
 
-    def _note(self, end: int) -> None:
-        self.clusters.append(Cluster(self._start, end, self._packets))
-        self._start, self._packets = end, 0
+    def without(self, piece: Piece, packets: int) -> Piece:
+        first = piece.packets[packets].start
+        return _adts(piece.data[first:], [Packet(*(at - first for at in one)) for one in piece.packets[packets:]])
+
+    def _piece(self) -> Piece:
+        piece = _adts(bytes(self._rest[: self._at]), self._packets)
+        rate = (piece.data[2] >> 2) & 15
+        if rate < len(_ADTS_RATES):
+            self.reached_s += piece.count * _ADTS_SAMPLES / _ADTS_RATES[rate]
+        del self._rest[: self._at]
+        self._packets, self._at = [], 0
+        return piece
 
 
-def _elements(data: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:
-    """The whole elements at the beginning of some bytes, each with where its content starts and ends.
+class _Element(NamedTuple):
+    name: bytes
+    start: int
+    content: int
+    end: int
 
-    Of a segment only its name and size are passed over.
-    """
-    at = 0
+
+def _adts(data: bytes, packets: Sequence[Packet]) -> Piece:
+    # A frame may hold up to four packets.
+    return Piece(data, packets, sum(1 + (data[packet.start + 6] & 3) for packet in packets))
+
+
+def _elements(data: bytes | bytearray, at: int = 0) -> Iterator[_Element]:
+    """The whole elements of some bytes, from there on. Of a segment only its name and size are passed over."""
     while at < len(data):
         name_end = at + _length(data[at])
         if name_end >= len(data):
             return
-        size_length = _length(data[name_end])
-        content = name_end + size_length
+        content = name_end + _length(data[name_end])
         if content > len(data):
             return
         name = bytes(data[at:name_end])
-        size = int.from_bytes(data[name_end:content]) & (1 << 7 * size_length) - 1
+        size = int.from_bytes(data[name_end:content]) & (1 << 7 * (content - name_end)) - 1
         end = content if name == _SEGMENT else content + size
         if end > len(data):
             return
-        yield name, content, end
+        yield _Element(name, at, content, end)
         at = end
 
 
@@ -146,7 +207,3 @@ def _length(first: int) -> int:
     if first == 0:
         raise ValueError("this is no EBML element")
     return 9 - first.bit_length()
-
-
-def _has_discard(group: bytes) -> bool:
-    return any(name == _DISCARD_PADDING for name, *_ in _elements(group))

@@ -1,4 +1,4 @@
-"""Plans the conversion of a long video: takes its sound track out, once, and cuts it into segments."""
+"""Plans the conversion of a long video: takes its sound track out, bit by bit, and cuts it into segments."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,10 @@ import cutting
 import extraction
 import packet_track
 import recipe
+import takes
 from audiolift import segments as segment_store
 from audiolift import store
+from audiolift import takes as take_store
 from audiolift.jobs import Job, Jobs
 from audiolift.options import Options
 from audiolift.segments import Segments
@@ -22,6 +24,7 @@ from media import Track
 from packet_track import Ends, NotCountableError, PacketTrack
 from passes import Passes
 from recipe import Shape
+from takes import Take
 
 log = logging.getLogger("convert")
 
@@ -45,7 +48,8 @@ class Plan:
     """What all segments of a job have in common.
 
     Attributes:
-        form: ffmpeg's name of the format that the packets are in.
+        files: What the packets are in, in the segment store.
+        form: ffmpeg's name of the format that they are in.
         header: How many bytes of it belong before any packet.
         track: The sound track, with the rate that it decodes to.
         sound: What of it is wanted.
@@ -53,6 +57,7 @@ class Plan:
         titles: Of the MP3s.
     """
 
+    files: Sequence[str]
     form: str
     header: int
     track: Track
@@ -69,31 +74,54 @@ def is_long(source: Source, settings: ConvertSettings) -> bool:
 
 
 def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:
-    """Plans the segments of a job and makes their events due. False where the job was lost meanwhile.
+    """Does what is next for the segments of a job: takes more of its track or, when all is taken, makes events due.
+
+    Returns:
+        False where the job was lost meanwhile.
 
     Raises:
         NotCountableError: The packets of the track cannot be cut: it has to be converted in one go.
         PermanentError: As `extraction.extract`.
     """
-    track, options = source.track, source.options
+    taken = [Take(**stored) for stored in take_store.kept(stores.segments, job)]
+    if not taken or not taken[-1].complete:
+        taken.append(_take(passes, job, source, taken, stores.scratch, settings.take_s))
+        if not take_store.keep(stores.jobs, stores.segments, job, taken[-1].to_dict(), last=taken[-1].complete):
+            return False
+        if not taken[-1].complete:
+            log.info("job %s: %d packets taken, more to come", job["_id"], taken[-1].packets)
+            return True
+    return _cut(passes, job, source, taken, stores, settings)
+
+
+def _take(passes: Passes, job: Job, source: Source, taken: Sequence[Take], scratch: Bucket, take_s: float) -> Take:
+    end = source.options.end
+    until_s = None if end is None else recipe.in_video(end, source.media, source.track) + _BEYOND_S
     file_id = track_id(job["_id"], job["attempt"])
-    until_s = None if options.end is None else recipe.in_video(options.end, source.media, track) + _BEYOND_S
     try:
-        packets, said = packet_track.take(
-            passes, source.media, track, bucket=stores.scratch, file_id=file_id, until_s=until_s
+        return takes.take(
+            passes, source.media, source.track, taken, bucket=scratch, file_id=file_id, until_s=until_s, take_s=take_s
         )
-        ends = packet_track.ends(passes, track, packets)
     except NotCountableError:
-        store.delete(stores.scratch, file_id)
+        store.delete(scratch, file_id)
         raise
+
+
+def _cut(
+    passes: Passes, job: Job, source: Source, taken: Sequence[Take], stores: Stores, settings: ConvertSettings
+) -> bool:
+    track, options = source.track, source.options
+    packets = takes.joined(taken, stores.scratch)
+    ends = packet_track.ends(passes, track, packets)
     route, counted = _count(passes, job, track, packets, ends, settings.segment_s)
     sound = _wanted(options, ends, counted.total)
     shape = Shape(length_s=round(max(sound.length, 0) / sound.rate, 6))
-    extraction.check(passes, source, heard_s=shape.length_s, log=said)
+    extraction.check(passes, source, heard_s=shape.length_s, log=taken[-1].said)
     parts = source.pieces(shape.length_s)
     sound = replace(sound, splits=[round(part.start_s * sound.output_rate) for part in parts[1:]])
     titles = [part.title for part in parts]
-    about = Plan(packets.form, packets.header, replace(track, sample_rate=sound.rate), sound, shape, titles)
+    files = [file.id for file in packets.files]
+    about = Plan(files, packets.form, packets.header, replace(track, sample_rate=sound.rate), sound, shape, titles)
     specs = cutting.cut(sound, packets.clusters, counted)
     log.info("job %s: %d segments, counted by %s", job["_id"], len(specs), route)
     return segment_store.plan(
@@ -115,9 +143,9 @@ def of_job(job: Job) -> Plan:
     return Plan(**{**about, "track": Track(**about["track"]), "sound": Sound(**about["sound"]), "shape": shape})
 
 
-def track_id(job_id: str, plan_id: int) -> str:
-    """The file of a planned track in the segment store."""
-    return f"{job_id}.{plan_id}.track"
+def track_id(job_id: str, attempt: int) -> str:
+    """The file in the segment store that an attempt takes a track to."""
+    return f"{job_id}.{attempt}.track"
 
 
 def _count(

@@ -16,7 +16,7 @@ FORMATS = (
 #: The streams of a video that take time.
 ALL = ("0:v?", "0:a?")
 #: The containers where a seek finds the very packet: each packet has its time. In others ffmpeg guesses from bytes.
-_SEEKABLE = {"mov", "matroska", "mpegts", "mpeg", "flv"}
+TIMED = {"mov", "matroska", "mpegts", "mpeg", "flv"}
 #: Below this it is cheaper, and exact in any container, to decode from the beginning and count samples.
 _SEEK_FROM_S = 30.0
 #: Decoded before the start and thrown away: the first frames after a seek lack those that they build on.
@@ -170,7 +170,7 @@ def _cut(media: Media, track: Track, options: Options) -> tuple[Sequence[str], S
     """Where to seek before decoding, and what to drop after it."""
     start = options.start or 0.0
     length = "" if options.end is None else f":duration={options.end - start:.6f}"
-    if start >= _SEEK_FROM_S and _SEEKABLE.intersection(media.formats):
+    if start >= _SEEK_FROM_S and TIMED.intersection(media.formats):
         seek = in_video(start, media, track) - _RUN_UP_S
         return ("-ss", f"{seek:.6f}"), (f"atrim=start={_RUN_UP_S:.6f}{length}", _RESTARTED)
     if start or length:

@@ -1,4 +1,4 @@
-"""Serves one file, mostly a video, from GridFS to ffmpeg: HTTP with Range (RFC 9110, section 14) on the loopback.
+"""Serves files as one, mostly a video, from GridFS to ffmpeg: HTTP with Range (RFC 9110, section 14) on the loopback.
 
 ffmpeg needs to seek (an MP4 may have its index at the end), a pipe cannot, and a temporary copy would cost the video's
 size on disk. What goes wrong in the store is kept in `error`, because to ffmpeg it is only a connection that broke.
@@ -23,7 +23,7 @@ from audiolift.store import Bucket, File
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
 _BLOCK = 65536
 
-#: Bytes of a file, from and up to.
+#: Bytes, from and up to.
 Span = tuple[int, int]
 
 
@@ -38,12 +38,12 @@ class VideoReader(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, bucket: Bucket, file: File, spans: Sequence[Span]) -> None:
+    def __init__(self, bucket: Bucket, files: Sequence[File], spans: Sequence[Span]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bucket = bucket
-        self.file = file
-        self.spans = spans
-        self.size = sum(end - start for start, end in spans)
+        sizes = [file.size for file in files]
+        self._parts = [(files[number].id, start, end) for span in spans for number, start, end in _within(sizes, *span)]
+        self.size = sum(end - start for _, start, end in self._parts)
         self.path = f"/{secrets.token_urlsafe(24)}"
         self.url = f"http://127.0.0.1:{self.server_port}{self.path}"
         self.error: AudioliftError | None = None
@@ -54,17 +54,16 @@ class VideoReader(ThreadingHTTPServer):
         """A few of the video's bytes, for a look at its structure; those that follow are at hand next time."""
         at, block = self._block
         if not at <= start <= end <= at + len(block):
-            stop = min(max(end, start + _BLOCK), self.file.size)
-            at, block = self._block = (start, b"".join(store.read(self.bucket, self.file.id, start, stop)))
+            stop = min(max(end, start + _BLOCK), self.size)
+            at, block = self._block = (start, b"".join(self.pieces(start, stop)))
         return block[start - at : end - at]
 
     def pieces(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Yields the bytes from `start` up to and without `end` of what is served."""
-        for first, last in self.spans:
-            length = last - first
-            if start < length and end > 0:
-                yield from store.read(self.bucket, self.file.id, first + max(start, 0), first + min(end, length))
-            start, end = start - length, end - length
+        sizes = [last - first for _, first, last in self._parts]
+        for number, begin, stop in _within(sizes, start, end):
+            file_id, first, _ = self._parts[number]
+            yield from store.read(self.bucket, file_id, first + begin, first + stop)
 
     def serve_until_closed(self) -> None:
         """Answers requests until `close`."""
@@ -92,9 +91,9 @@ def video_of(job: Job, videos: Bucket) -> File:
 
 
 @contextlib.contextmanager
-def serve(bucket: Bucket, file: File, spans: Sequence[Span] = ()) -> Iterator[VideoReader]:
-    """A `VideoReader` of the file, or of these parts of it as one, for as long as the block runs."""
-    with VideoReader(bucket, file, spans or ((0, file.size),)) as reader:
+def serve(bucket: Bucket, *files: File, spans: Sequence[Span] = ()) -> Iterator[VideoReader]:
+    """A `VideoReader` of the files as one, or of these parts of that, for as long as the block runs."""
+    with VideoReader(bucket, files, spans or ((0, sum(file.size for file in files)),)) as reader:
         thread = threading.Thread(target=reader.serve_until_closed, name="video-reader", daemon=True)
         thread.start()
         try:
@@ -102,6 +101,14 @@ def serve(bucket: Bucket, file: File, spans: Sequence[Span] = ()) -> Iterator[Vi
         finally:
             reader.close()
             thread.join()
+
+
+def _within(sizes: Sequence[int], start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Which of several things, one after the other, some bytes of all are in: its number, from and up to where."""
+    for number, size in enumerate(sizes):
+        if start < size and end > 0:
+            yield number, max(start, 0), min(end, size)
+        start, end = start - size, end - size
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -16,7 +16,8 @@ version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumabl
 writer, ...}`, too.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
 address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept; `calls_resent`
-counts events of the sweep for that. Of long sounds there is a `plan{}`, and `scratch` (`audiolift.segments`).
+counts events of the sweep for that. Of long sounds there are a `plan{}`, `scratch` (`audiolift.segments`) and `takes[]`
+(`audiolift.takes`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -294,7 +295,7 @@ def revive(jobs: Jobs, job_id: str, state: str) -> Job:
     if not ours or (state == "waiting" and job.get("chosen")):
         raise PermanentError("dead_letter_outdated", state=job["state"])
     fresh: Job = {"state": state, "progress": dict(_NO_PROGRESS), "restarts": 0, "resent": 0}
-    fresh |= {"error": None, "mail": {}, "calls_due": False, "plan": None}
+    fresh |= {"error": None, "mail": {}, "calls_due": False, "plan": None, "takes": []}
     unheld = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": _now()}}]}
     guard = {"state": "failed", "version": job["version"]} | unheld
     moved = _move(jobs, job_id, guard, next_event(job | fresh), "upload", **fresh)
