@@ -19,10 +19,10 @@ import psutil
 from audiolift import store
 from bench.servers import mongod
 from local.media import big_buck_bunny
-from tests.functions import RunningFunction, running
+from tests.functions import RunningFunction, deliver, running
 from tests.peers import sink
 from tests.videos import run
-from tests.workshop import Workshop, deliver, uploaded
+from tests.workshop import Workshop, uploaded
 
 MIB = 1024 * 1024
 #: Big Buck Bunny lasts 5.3 s.

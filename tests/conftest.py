@@ -14,7 +14,7 @@ from local import media, servers
 from local.ports import free_port
 from local.processes import Process, Program, lock, start, sweep
 from local.traces import Received, receiver
-from tests.outages import RabbitMQ, running_rabbitmq
+from tests.outages import Server, running_rabbitmq
 from tests.platform_process import Platform
 from tests.videos import Videos
 
@@ -84,7 +84,7 @@ def rabbitmq(home: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def outage(home: Path) -> Iterator[RabbitMQ]:
+def outage(home: Path) -> Iterator[Server]:
     """A RabbitMQ that a test may stop, if it starts it again."""
     with running_rabbitmq(home) as running:
         yield running

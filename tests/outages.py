@@ -1,4 +1,4 @@
-"""A RabbitMQ that tests may stop, start and freeze."""
+"""Servers that tests may stop, start and freeze."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ from local.processes import Process, Program, start
 
 
 @dataclass
-class RabbitMQ:
-    """A RabbitMQ of its own."""
+class Server:
+    """A server of a test's own."""
 
     url: str
     program: Program
@@ -27,7 +27,7 @@ class RabbitMQ:
         asyncio.run(self.process.stop())
 
     def start(self) -> None:
-        """Starts it with the queues that it had."""
+        """Starts it with what it had stored."""
         self.process = asyncio.run(start(self.program, self.home))
 
     @contextlib.contextmanager
@@ -41,13 +41,27 @@ class RabbitMQ:
 
 
 @contextlib.contextmanager
-def running_rabbitmq(home: Path) -> Iterator[RabbitMQ]:
-    """One without queues."""
+def running_rabbitmq(home: Path) -> Iterator[Server]:
+    """A RabbitMQ without queues."""
     port, distribution, names = free_port(), free_port(), free_port()
     directory = home / "rabbitmq-outage"
     epmd = asyncio.run(start(servers.epmd(directory, names), home))
     program = servers.rabbitmq(directory, port, distribution_port=distribution, epmd_port=names)
-    running = RabbitMQ(servers.rabbitmq_url(port), program, home, asyncio.run(start(program, home)))
+    with _running(program, servers.rabbitmq_url(port), home) as running:
+        yield running
+    asyncio.run(epmd.stop())
+
+
+@contextlib.contextmanager
+def running_mariadb(home: Path) -> Iterator[Server]:
+    """A MariaDB without databases."""
+    port = free_port()
+    with _running(servers.mariadb(home / "mariadb-outage", port), servers.mysql_url(port), home) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _running(program: Program, url: str, home: Path) -> Iterator[Server]:
+    running = Server(url, program, home, asyncio.run(start(program, home)))
     yield running
     running.stop()
-    asyncio.run(epmd.stop())

@@ -3,15 +3,12 @@
 import contextlib
 import json
 import threading
-import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.token_keys import Jwk, new_key, published, signed
 
 
 @dataclass
@@ -57,23 +54,19 @@ class Issuer:
     """Publishes one key at `url` and signs access tokens with it, as auth does."""
 
     url: str
-    key: Ed25519PrivateKey
+    key: Jwk
 
     def bearer(self, owner: str, **claims: Any) -> dict[str, str]:
         """The Authorization header of an owner; `claims` replace the usual ones."""
-        now = int(time.time())
-        usual = {"iss": "audiolift", "aud": "audiolift", "sub": owner, "email": f"{owner}@example.com"}
-        times = {"iat": now, "exp": now + 900, "jti": uuid.uuid4().hex}
-        token = jwt.encode(usual | times | claims, self.key, "EdDSA", {"kid": "test"})
-        return {"Authorization": f"Bearer {token}"}
+        about = {"sub": owner, "email": f"{owner}@example.com", **claims}
+        return {"Authorization": f"Bearer {signed(self.key, **about)}"}
 
 
 @contextlib.contextmanager
 def issuer() -> Iterator[Issuer]:
     """A running `Issuer`."""
-    key = Ed25519PrivateKey.generate()
-    jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key())) | {"kid": "test", "alg": "EdDSA"}
-    body = json.dumps({"keys": [jwk]}).encode()
+    key = new_key("test")
+    body = json.dumps(published(key)).encode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 from pymongo import MongoClient
 
 import encoding
@@ -136,12 +135,6 @@ class Workshop:
     def events_of(self, job_id: str) -> list[str]:
         """The types of the events that were sent for a job."""
         return [event["type"].split(".")[-2] for event in self.sent if event["subject"] == job_id]
-
-
-def deliver(url: str, event: Mapping[str, Any]) -> httpx.Response:
-    """Sends an encoded event as the broker's dispatcher does, in binary mode."""
-    headers = {f"ce-{name}": value for name, value in event.items() if name not in ("data", "datacontenttype")}
-    return httpx.post(url, json=event["data"], headers=headers, timeout=600)
 
 
 def uploaded(job_id: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 import tus_state
 from audiolift import jobs as job_store
+from audiolift import store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.store import BATCH, Bucket
@@ -74,6 +75,7 @@ class Appending:
         tus = job["tus"]
         self._job = job
         self._jobs = jobs
+        self._videos = videos
         self._terms = terms
         self._checksum = checksum
         self._recorded_at = time.monotonic()
@@ -130,6 +132,9 @@ class Appending:
         # Not after any other error: the job may be complete, and only the answer that says so was lost.
         if isinstance(error, PermanentError) and error.code == "upload_taken_over":
             self._writer.remove_from(self._job["tus"]["offset"])
+            if self._jobs.find_one({"_id": self._job["_id"], "state": "deleted"}, {"_id": 1}):
+                # Stored after what was there had been removed.
+                store.delete(self._videos, self._job["_id"])
 
     def _record(self, *, busy: bool) -> None:
         self._writer.flush()

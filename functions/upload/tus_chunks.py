@@ -85,7 +85,8 @@ class ResumingWriter(Writer):
 
     def _reveal(self, doc: dict[str, Any]) -> None:
         # What a writer before left after the end, where it did not know the length; readers of GridFS stumble over it.
-        self._bucket["fs.chunks"].delete_many({"files_id": self._id, "n": {"$gte": self._n}})
+        after = {"files_id": self._id, "n": {"$gte": self._n}, "writer": {"$lte": self._number}}
+        self._bucket["fs.chunks"].delete_many(after)
         self._replace(self._bucket["fs.files"].with_options(write_concern=DURABLE), {"_id": doc.pop("_id")}, doc)
 
     def _replace(self, collection: Collection[dict[str, Any]], key: dict[str, Any], fields: dict[str, Any]) -> None:

@@ -146,7 +146,7 @@ class AudioliftError(Exception):
         code: A key of `CODES`; any other is a `KeyError` at once.
         cause: What really happened, for the log only.
         retry_after: Seconds after which another try makes sense (the Retry-After header).
-        fields: What the code's sentence names.
+        fields: What the code's sentence names; an `option` among them is also told apart.
     """
 
     def __init__(self, code: str, *, cause: str = "", retry_after: int | None = None, **fields: object) -> None:
@@ -155,6 +155,7 @@ class AudioliftError(Exception):
         self.sentence = CODES[code].sentence.format(**fields)
         self.cause = cause
         self.retry_after = retry_after
+        self.option = fields.get("option")
         super().__init__(f"{code}: {self.sentence}" + (f" ({cause})" if cause else ""))
 
 
@@ -168,13 +169,15 @@ class TransientError(AudioliftError):
 
 def problem(error: AudioliftError) -> tuple[int, dict[str, str], bytes]:
     """The error as an HTTP answer: status, headers and body (RFC 9457, application/problem+json)."""
-    body = {
+    body: dict[str, object] = {
         "type": f"urn:audiolift:error:{error.code}",
         "title": error.code.replace("_", " ").capitalize(),
         "status": error.status,
         "detail": error.sentence,
         "code": error.code,
     }
+    if error.option is not None:
+        body["option"] = error.option
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="audiolift"' if error.code.startswith("credentials") else "Bearer"

@@ -5,7 +5,7 @@ import threading
 from tests.conformance.conftest import Broker, accepts, running_broker
 from tests.conformance.planes import Plane
 from tests.eventing import Answer, Received, Subscriber, held, subscriber
-from tests.outages import RabbitMQ
+from tests.outages import Server
 from tests.waiting import until
 
 
@@ -43,7 +43,7 @@ def _wait_for(peer: Subscriber, count: int) -> None:
     until(lambda: len({*peer.ids()}) >= count)
 
 
-def test_a_restart_of_rabbitmq_loses_nothing(plane: Plane, outage: RabbitMQ) -> None:
+def test_a_restart_of_rabbitmq_loses_nothing(plane: Plane, outage: Server) -> None:
     release = threading.Event()
 
     def hold(request: Received) -> Answer:

@@ -24,6 +24,7 @@ CONFIG = """
 hooks = "{hooks}"
 
 [generation]
+max-examples = 8
 deterministic = true
 database = "none"
 with-security-parameters = false
@@ -172,15 +173,8 @@ def test_whatever_is_sent_is_answered_as_documented(platform: Platform, clip: Pa
         [
             *(Path(sys.executable).with_name("schemathesis"), "--config-file", config),
             *("run", ROOT / "docs/openapi.yaml", "--url", platform.url),
-            *(
-                "--checks",
-                ",".join(check.__name__ for check in CHECKS),
-                "--phases",
-                "fuzzing",
-                "--max-examples",
-                "12",
-                "--no-color",
-            ),
+            *("--checks", ",".join(check.__name__ for check in CHECKS)),
+            *("--phases", "fuzzing", "--no-color"),
         ],
         cwd=tmp_path,
         capture_output=True,

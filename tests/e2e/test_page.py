@@ -1,52 +1,19 @@
 """The web page in a real browser: the whole journey, lines that break, sessions that end."""
 
-import contextlib
+import json
 import re
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, Locator, Request, Route, expect
+import yaml
+from playwright.sync_api import Browser, Request, Route, expect
 
-from tests.e2e.visitor import LONG_MS, PASSWORD, SHORT_MS, Visitor
+from tests.e2e.visitor import LONG_MS, PASSWORD, SLOW, Visitor, percent, visiting
 from tests.platform_process import Platform
+from tests.token_keys import signed
 from tests.tus import line
 from tests.videos import Videos
 from tests.waiting import until
-
-MIB = 1024 * 1024
-
-
-@contextlib.contextmanager
-def visiting(browser: Browser, url: str) -> Iterator[Visitor]:
-    """Somebody new, on a phone's width."""
-    context = browser.new_context(viewport={"width": 360, "height": 800}, accept_downloads=True, locale="en-GB")
-    context.set_default_timeout(SHORT_MS)
-    someone = Visitor(context, url)
-    yield someone
-    context.close()
-    assert someone.complaints == [], "\n".join(someone.complaints)
-
-
-@pytest.fixture
-def visitor(browser: Browser, platform: Platform) -> Iterator[Visitor]:
-    with visiting(browser, platform.url) as someone:
-        yield someone
-
-
-@pytest.fixture
-def big(tmp_path: Path, videos: Videos) -> Path:
-    """A video that takes some seconds on a slow line: the box that fills it is passed over by all readers."""
-    video = videos["index-first.mp4"].read_bytes()
-    filling = 12 * MIB
-    path = tmp_path / "holiday.mp4"
-    path.write_bytes(video + (filling + 8).to_bytes(4) + b"free" + bytes(filling))
-    return path
-
-
-def percent(item: Locator) -> int:
-    found = re.search(r"(\d+) %", item.inner_text())
-    return int(found[1]) if found else 0
 
 
 def test_from_registering_to_deleting(visitor: Visitor, clip: Path, tmp_path: Path) -> None:
@@ -143,7 +110,7 @@ def test_all_of_it_by_keyboard(visitor: Visitor, videos: Videos) -> None:
 def test_an_upload_pauses_and_goes_on_after_a_reload(visitor: Visitor, big: Path, videos: Videos) -> None:
     page = visitor.page
     visitor.register()
-    visitor.line(2 * MIB)
+    visitor.line(SLOW)
     visitor.send(big)
     item = visitor.item(big)
     until(lambda: percent(item) >= 15)
@@ -171,7 +138,7 @@ def test_an_upload_pauses_and_goes_on_after_a_reload(visitor: Visitor, big: Path
 
 
 def test_an_upload_outlives_its_connection(browser: Browser, platform: Platform, big: Path) -> None:
-    with line(platform.url, cuts=[4 * MIB]) as breaking, visiting(browser, breaking.url) as visitor:
+    with line(platform.url, cuts=[4 * 1024 * 1024]) as breaking, visiting(browser, breaking.url) as visitor:
         visitor.register()
         visitor.send(big)
         item = visitor.item(big)
@@ -259,16 +226,31 @@ def test_a_session_is_renewed_once_for_all_tabs(visitor: Visitor, videos: Videos
     visitor.sees_ready(videos["index-last.mp4"])
 
 
-def test_who_must_log_in_again_loses_nothing(visitor: Visitor, big: Path) -> None:
+def expire(visitor: Visitor, platform: Platform) -> None:
+    """Has the access token of a session be over, as the server sees it; the page thinks that it is still good."""
+    site = list(yaml.safe_load_all((platform.home / "site.yaml").read_text()))
+    (keys,) = [one["stringData"]["keys"] for one in site if one["metadata"]["name"] == "audiolift-tokens"]
+    over = signed(json.loads(keys)["keys"][0], email=visitor.email, exp=int(time.time()) - 60)
+    visitor.context.add_cookies([{"name": "access", "value": over, "url": visitor.url}])
+
+
+def test_a_session_ends_in_mid_upload_and_nothing_is_lost(visitor: Visitor, platform: Platform, big: Path) -> None:
     page = visitor.page
     visitor.register()
-    visitor.line(2 * MIB)
+    visitor.line(SLOW)
     visitor.send(big)
     item = visitor.item(big)
     until(lambda: percent(item) >= 10)
-    visitor.context.clear_cookies()
-    # The next request is refused.
+    # Each time it is the next request that is refused.
     item.get_by_role("button", name="Pause").click()
+    expire(visitor, platform)
+    with page.expect_response("**/session/refresh") as renewed:
+        item.get_by_role("button", name="Resume").click()
+    assert renewed.value.ok
+    reached = percent(item)
+    until(lambda: percent(item) > reached)
+    item.get_by_role("button", name="Pause").click()
+    visitor.context.clear_cookies()
     item.get_by_role("button", name="Resume").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("Nothing is lost")).to_be_visible()

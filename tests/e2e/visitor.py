@@ -1,14 +1,18 @@
 """Someone who uses the web page, in a real browser."""
 
+import contextlib
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, CDPSession, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Locator, Page, expect
 
 PASSWORD = "correct horse battery"
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
+#: A line that makes an upload of some MB take some seconds, in bytes per second.
+SLOW = 2 * 1024 * 1024
 #: How long the page may take for anything else, in ms: on a busy machine Playwright's 5 s are not enough.
 SHORT_MS = 20_000
 #: How long a conversion may take on a busy machine, in ms.
@@ -80,3 +84,20 @@ class Visitor:
     def _heard(self, message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text or "Content-Security-Policy" in message.text:
             self.complaints.append(message.text)
+
+
+@contextlib.contextmanager
+def visiting(browser: Browser, url: str) -> Iterator[Visitor]:
+    """Somebody new, on a phone's width."""
+    context = browser.new_context(viewport={"width": 360, "height": 800}, accept_downloads=True, locale="en-GB")
+    context.set_default_timeout(SHORT_MS)
+    someone = Visitor(context, url)
+    yield someone
+    context.close()
+    assert someone.complaints == [], "\n".join(someone.complaints)
+
+
+def percent(item: Locator) -> int:
+    """How much of an upload has been sent, as the page says."""
+    found = re.search(r"(\d+) %", item.inner_text())
+    return int(found[1]) if found else 0

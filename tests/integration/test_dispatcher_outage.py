@@ -5,13 +5,13 @@ import threading
 from local.eventing import topology
 from local.eventing.spec import TriggerSpec
 from tests.eventing import Answer, Received, dispatcher, ingress, send, subscriber
-from tests.outages import RabbitMQ
+from tests.outages import Server
 from tests.waiting import until
 
 BROKER = "outage-tests"
 
 
-def test_no_202_and_no_endless_wait_while_rabbitmq_is_frozen(outage: RabbitMQ) -> None:
+def test_no_202_and_no_endless_wait_while_rabbitmq_is_frozen(outage: Server) -> None:
     topology.declare(outage.url, BROKER, [])
     with ingress(outage.url, BROKER) as (url, running):
         running.says("connected")
@@ -20,7 +20,7 @@ def test_no_202_and_no_endless_wait_while_rabbitmq_is_frozen(outage: RabbitMQ) -
             assert running.ends() == 0
 
 
-def test_a_dead_letter_that_cannot_be_stored_is_tried_anew(outage: RabbitMQ) -> None:
+def test_a_dead_letter_that_cannot_be_stored_is_tried_anew(outage: Server) -> None:
     frozen = threading.Event()
 
     def fail(_request: Received) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import keyring
 import pytest
 from keyring.backends import fail, null
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from audiolift.cli import account, main
 from audiolift.cli.failures import LOGGED_OUT, USAGE, Failure
 from tests.keyrings import Keyring
+from tests.receivers import receiver
 
 LOGIN = account.Account("http://server", "a@example.com", "refresh", "access", 1.0)
 
@@ -61,6 +63,15 @@ def test_a_keyring_keeps_the_login_and_nothing_is_in_a_file(folder: Path) -> Non
     account.forget()
     with pytest.raises(Failure, match="audiolift login"):
         account.load()
+
+
+def test_a_server_that_cannot_renew_a_login_just_now_is_asked_again(folder: Path) -> None:
+    with receiver() as server:
+        server.status = 503
+        account.save(account.Account(f"http://127.0.0.1:{server.port}", "a@example.com", "old", "old", 0))
+        with pytest.raises(httpx.TransportError):
+            account.current()
+    assert account.load().refresh_token == "old"
 
 
 def test_a_keyring_that_is_locked_leaves_it_to_the_file(folder: Path) -> None:

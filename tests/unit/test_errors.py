@@ -60,3 +60,8 @@ def test_an_answer_says_when_to_try_again() -> None:
     error = TransientError("too_many_attempts", seconds=30, retry_after=30)
     assert problem(error)[1]["Retry-After"] == "30"
     assert "30 seconds" in error.sentence
+
+
+def test_a_wrong_option_is_named_apart_from_the_sentence() -> None:
+    error = PermanentError("option_invalid", option="end", reason="it must lie after the start.")
+    assert json.loads(problem(error)[2])["option"] == "end"

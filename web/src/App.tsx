@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { told } from './announce'
+import { Failure } from './Failure'
 import { sentence } from './http'
 import { JobList } from './JobList'
 import { refresh } from './jobs'
@@ -54,11 +55,7 @@ function Home() {
         </button>
       </header>
       <main class="home">
-        {error && (
-          <p class="error" role="alert">
-            {error}
-          </p>
-        )}
+        <Failure text={error} />
         <SendForm />
         <UploadList />
         <JobList />

@@ -1,8 +1,10 @@
 import { lazy, Suspense } from 'preact/compat'
 import { useState } from 'preact/hooks'
 import { announce } from './announce'
+import { Failure } from './Failure'
 import { bytes, clock, day, timeLeft } from './format'
 import { sentence } from './http'
+import { Item } from './Item'
 import { isReady, type Job, link, remove } from './jobs'
 import { Modal } from './Modal'
 import { TrackChoice } from './TrackChoice'
@@ -37,13 +39,7 @@ export function JobItem({ job }: { job: Job }) {
   }
 
   return (
-    <li class="card item">
-      <div class="head">
-        <h3 class="name">{name}</h3>
-        <button type="button" class="quiet" aria-label={`Delete ${name}`} onClick={() => setAsking(true)}>
-          Delete
-        </button>
-      </div>
+    <Item name={name} action="Delete" onAction={() => setAsking(true)}>
       <Standing job={job} />
       {job.state === 'waiting' && <TrackChoice job={job} />}
       {playing && (
@@ -57,11 +53,7 @@ export function JobItem({ job }: { job: Job }) {
           <input readOnly value={shared.url} onFocus={({ currentTarget }) => currentTarget.select()} />
         </label>
       )}
-      {error && (
-        <p class="error" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       <div class="actions">
         {canPlay && !playing && (
           <button type="button" aria-label={`Listen to ${name}`} onClick={() => setPlaying(true)}>
@@ -98,7 +90,7 @@ export function JobItem({ job }: { job: Job }) {
           </div>
         </Modal>
       )}
-    </li>
+    </Item>
   )
 }
 

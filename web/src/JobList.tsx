@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import { Failure } from './Failure'
 import { sentence } from './http'
 import { JobItem } from './JobItem'
 import { jobs, more, older } from './jobs'
@@ -23,11 +24,7 @@ export function JobList() {
           Show older ones
         </button>
       )}
-      {error && (
-        <p class="error" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
     </section>
   )
 }

@@ -1,4 +1,5 @@
 import { useRef, useState } from 'preact/hooks'
+import { Failure } from './Failure'
 import { Problem, sentence } from './http'
 import { logIn, register } from './session'
 
@@ -53,11 +54,7 @@ export function LogIn({ known }: { known?: string }) {
           At least ten characters. A few words that only you put together are best.
         </p>
       )}
-      {error && (
-        <p class="error" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       <button type="submit" class="main" disabled={busy}>
         {isNew ? 'Create account' : 'Log in'}
       </button>

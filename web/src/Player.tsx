@@ -11,6 +11,7 @@ interface Waveform {
 
 const TRY_AGAIN_MS = 2_000
 const HEIGHT_PX = 56
+const DARK = matchMedia('(prefers-color-scheme: dark)')
 
 /** Plays a job's MP3 while it arrives, beside its waveform. The browser's own controls do it all; the waveform is extra. */
 export default function Player({ job }: { job: Job }) {
@@ -28,7 +29,6 @@ export default function Player({ job }: { job: Job }) {
 
   const draw = (found: number[], gone: AbortSignal) => {
     if (gone.aborted || !picture.current || !audio.current) return
-    const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
     const wave = WaveSurfer.create({
       container: picture.current,
       media: audio.current,
@@ -36,15 +36,14 @@ export default function Player({ job }: { job: Job }) {
       peaks: [found],
       duration: job.audio?.duration_s ?? 0,
       height: HEIGHT_PX,
-      waveColor: colour('--line'),
-      progressColor: colour('--accent'),
-      cursorColor: colour('--text'),
+      ...colours(),
       barWidth: 2,
       barGap: 1,
       barRadius: 1,
       normalize: true,
     })
     gone.addEventListener('abort', () => wave.destroy())
+    DARK.addEventListener('change', () => wave.setOptions(colours()), { signal: gone })
   }
 
   return (
@@ -54,6 +53,12 @@ export default function Player({ job }: { job: Job }) {
       <audio ref={audio} controls preload="metadata" src={job.links.audio} aria-label={`Sound of ${job.video.name}`} />
     </div>
   )
+}
+
+function colours() {
+  const style = getComputedStyle(document.documentElement)
+  const colour = (name: string) => style.getPropertyValue(name).trim()
+  return { waveColor: colour('--line'), progressColor: colour('--accent'), cursorColor: colour('--text') }
 }
 
 /** The peaks from -1 to 1, once they are there: that takes some seconds after the conversion. */

@@ -1,89 +1,70 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { announce } from './announce'
+import { objection } from './chosen'
+import { Failure } from './Failure'
+import { Complaints, goTo, invalid } from './Field'
 import { bytes, plural } from './format'
-import { sentence } from './http'
+import { Problem, sentence } from './http'
 import { Options } from './Options'
+import { Picker } from './Picker'
 import { call } from './session'
 import { isBegun, send } from './uploads'
+import { conflicts, type Wishes, wishes } from './wishes'
 
-/** Chooses videos, by a click, a key or a drop anywhere on the page, and how they are converted. */
+/** Chooses videos and how they are converted, and sends them. */
 export function SendForm() {
   const [files, setFiles] = useState<File[]>([])
-  const [over, setOver] = useState(false)
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState('')
+  const [complaints, setComplaints] = useState<Wishes>({})
+  const form = useRef<HTMLFormElement>(null)
   const picker = useRef<HTMLInputElement>(null)
   const submitter = useRef<HTMLButtonElement>(null)
 
-  const add = async (list: FileList | null) => {
-    const chosen = [...(list ?? [])]
+  const add = useCallback(async (chosen: File[], folders: string[]) => {
     const begun = await Promise.all(chosen.map(isBegun))
     const resumed = chosen.filter((_, index) => begun[index])
-    const added = chosen.filter((file, index) => !begun[index] && file.size > 0)
+    const added = chosen.filter((file, index) => !begun[index] && !objection(file))
     if (resumed.length > 0) await send(resumed, {})
     setFiles((before) => [...before, ...added])
-    const empty = chosen.find((file) => file.size === 0)
-    setError(empty ? `${empty.name} is empty. Please check it and choose it again.` : '')
-    if (added.length > 0) {
-      announce(`${plural(added.length, 'video')} chosen.`)
-    }
-  }
+    const closed = folders.map((name) => `${name} is a folder. Please open it, and choose the videos in it.`)
+    setError([...closed, ...chosen.map(objection)].filter(Boolean).join(' '))
+    if (added.length > 0) announce(`${plural(added.length, 'video')} chosen.`)
+  }, [])
   useEffect(() => {
     if (files.length > 0) submitter.current?.focus()
   }, [files])
-
   useEffect(() => {
-    const drag = (event: DragEvent) => {
-      if (!event.dataTransfer?.types.includes('Files')) return
-      event.preventDefault()
-      setOver(event.type === 'dragover')
-      if (event.type === 'drop') add(event.dataTransfer.files)
-    }
-    const kinds = ['dragover', 'dragleave', 'drop'] as const
-    for (const kind of kinds) addEventListener(kind, drag)
-    return () => {
-      for (const kind of kinds) removeEventListener(kind, drag)
-    }
-  }, [])
+    if (form.current) goTo(form.current, Object.keys(complaints))
+  }, [complaints])
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
-    setBusy(true)
+    const filled = event.currentTarget as HTMLFormElement
+    const wanted = wishes(new FormData(filled))
+    const picture = pictureIn(filled)
+    const wrong = { ...conflicts(wanted, picture), ...invalid(filled) }
+    setComplaints(wrong)
     setError('')
+    if (Object.keys(wrong).length > 0) return
+    setBusy(true)
     try {
-      await send(files, await wishes(new FormData(event.currentTarget as HTMLFormElement)))
+      await send(files, picture ? { ...wanted, cover: await coverOf(picture) } : wanted)
       setFiles([])
       announce('Sending begins.')
       picker.current?.focus()
     } catch (reason) {
-      setError(sentence(reason))
+      const field = fieldOf(reason)
+      if (filled.elements.namedItem(field)) setComplaints({ [field]: sentence(reason) })
+      else setError(sentence(reason))
     }
     setBusy(false)
   }
 
   return (
-    <form class="card" aria-label="Send videos" onSubmit={submit}>
-      <label class={over ? 'drop over' : 'drop'}>
-        <strong>{files.length > 0 ? 'Choose more videos' : 'Choose videos'}</strong>
-        <span>or drop them anywhere on this page</span>
-        <input
-          ref={picker}
-          class="unseen"
-          type="file"
-          multiple
-          accept="video/*,audio/*,.mkv,.ts,.m2ts,.flv,.vob,.mxf"
-          onChange={({ currentTarget }) => {
-            add(currentTarget.files).then(() => {
-              currentTarget.value = ''
-            })
-          }}
-        />
-      </label>
-      {error && (
-        <p class="error" role="alert">
-          {error}
-        </p>
-      )}
+    <form ref={form} class="card" aria-label="Send videos" noValidate onSubmit={submit}>
+      <Picker label={files.length > 0 ? 'Choose more videos' : 'Choose videos'} input={picker} onChosen={add} />
+      <Failure text={error} />
       {files.length > 0 && (
         <>
           <ul class="chosen">
@@ -102,7 +83,9 @@ export function SendForm() {
               </li>
             ))}
           </ul>
-          <Options />
+          <Complaints.Provider value={complaints}>
+            <Options />
+          </Complaints.Provider>
           <button ref={submitter} type="submit" class="main" disabled={busy}>
             Send {plural(files.length, 'video')}
           </button>
@@ -112,21 +95,18 @@ export function SendForm() {
   )
 }
 
-/** The form's options as the server takes them; a picture is sent first, and named by its id. */
-async function wishes(form: FormData): Promise<Record<string, string>> {
-  const picture = form.get('picture')
-  form.delete('picture')
-  const options = Object.fromEntries([...form].flatMap(([name, value]) => (value ? [[name, String(value)]] : [])))
-  if (options.cover === 'own') {
-    delete options.cover
-    if (picture instanceof File && picture.size > 0) {
-      const { id } = await call<{ id: string }>('/covers', {
-        method: 'POST',
-        body: picture,
-        headers: { 'Content-Type': picture.type },
-      })
-      options.cover = id
-    }
-  }
-  return options
+function fieldOf(reason: unknown): string {
+  if (!(reason instanceof Problem)) return ''
+  return reason.code.startsWith('cover_') ? 'picture' : reason.option
+}
+
+function pictureIn(form: HTMLFormElement): File | null {
+  const picture = new FormData(form).get('picture')
+  return picture instanceof File && picture.size > 0 ? picture : null
+}
+
+/** Sends a picture; the id to ask for it as a cover. */
+async function coverOf(picture: File): Promise<string> {
+  const init = { method: 'POST', body: picture, headers: { 'Content-Type': picture.type } }
+  return (await call<{ id: string }>('/covers', init)).id
 }

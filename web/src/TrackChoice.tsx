@@ -1,8 +1,10 @@
 import { useEffect, useState } from 'preact/hooks'
+import { Failure } from './Failure'
+import { Choice } from './Field'
 import { clock, language, plural } from './format'
 import { sentence } from './http'
 import { convert, type Job, look, type Track } from './jobs'
-import { Choice } from './Options'
+import { CHAPTERS } from './Options'
 
 const LAYOUTS: Record<number, string> = { 1: 'mono', 2: 'stereo', 6: '5.1', 8: '7.1' }
 
@@ -53,23 +55,10 @@ export function TrackChoice({ job }: { job: Job }) {
               ))}
             </ol>
           </details>
-          <Choice
-            name="chapters"
-            label="Chapters"
-            values={[
-              ['', 'As chosen before'],
-              ['keep', 'Keep them in the MP3'],
-              ['split', 'One MP3 for each, as a zip'],
-              ['none', 'Leave them out'],
-            ]}
-          />
+          <Choice name="chapters" label="Chapters" values={[['', 'As chosen before'], ...CHAPTERS]} />
         </>
       )}
-      {error && (
-        <p class="error" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       <button type="submit" class="main" disabled={busy} aria-label={`Convert ${job.video.name}`}>
         Convert
       </button>

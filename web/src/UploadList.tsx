@@ -1,6 +1,8 @@
 import { useState } from 'preact/hooks'
+import { Failure } from './Failure'
 import { bytes, day, percent, timeLeft } from './format'
 import { sentence } from './http'
+import { Item } from './Item'
 import { abandon, goOn, type Sending, sendings, type Unfinished, unfinished } from './uploads'
 
 /** What is being sent, and what earlier visits have left unfinished. */
@@ -25,18 +27,7 @@ function SendingItem({ sending }: { sending: Sending }) {
   const { name, size } = sending.file
   const phase = sending.phase.value
   return (
-    <li class="card item">
-      <div class="head">
-        <h3 class="name">{name}</h3>
-        <button
-          type="button"
-          class="quiet"
-          aria-label={`${phase === 'failed' ? 'Remove' : 'Cancel'} ${name}`}
-          onClick={() => sending.cancel()}
-        >
-          {phase === 'failed' ? 'Remove' : 'Cancel'}
-        </button>
-      </div>
+    <Item name={name} action={phase === 'failed' ? 'Remove' : 'Cancel'} onAction={() => sending.cancel()}>
       <progress aria-label={`Sending ${name}`} max={size} value={sending.sent.value} />
       <p class="line">
         <span>{standing(sending)}</span>
@@ -57,7 +48,7 @@ function SendingItem({ sending }: { sending: Sending }) {
           </button>
         )}
       </div>
-    </li>
+    </Item>
   )
 }
 
@@ -80,6 +71,7 @@ function standing({ phase, sent, speed, file }: Sending): string {
 
 function UnfinishedItem({ left }: { left: Unfinished }) {
   const [error, setError] = useState('')
+  const told = (reason: unknown) => setError(sentence(reason))
   const { name, size, sent, expires } = left
   const choose = async (input: HTMLInputElement) => {
     const file = input.files?.[0]
@@ -89,18 +81,7 @@ function UnfinishedItem({ left }: { left: Unfinished }) {
     if (!same) setError(`That is not ${name} as it was, with ${bytes(size)}. Please choose the same file.`)
   }
   return (
-    <li class="card item">
-      <div class="head">
-        <h3 class="name">{name}</h3>
-        <button
-          type="button"
-          class="quiet"
-          aria-label={`Give up ${name}`}
-          onClick={() => abandon(left).catch((reason) => setError(sentence(reason)))}
-        >
-          Give up
-        </button>
-      </div>
+    <Item name={name} action="Give up" onAction={() => abandon(left).catch(told)}>
       <progress aria-label={`Sent of ${name}`} max={size} value={sent} />
       <p class="line">
         <span>Stopped at {percent(sent / size)} %</span>
@@ -112,11 +93,7 @@ function UnfinishedItem({ left }: { left: Unfinished }) {
       <p class="hint">
         Your browser does not keep the file itself. Please choose it once more, and it goes on where it stopped.
       </p>
-      {error && (
-        <p class="error" role="alert">
-          {error}
-        </p>
-      )}
+      <Failure text={error} />
       <div class="actions">
         <label class="button">
           Choose {name}
@@ -124,11 +101,11 @@ function UnfinishedItem({ left }: { left: Unfinished }) {
             class="unseen"
             type="file"
             onChange={({ currentTarget }) => {
-              choose(currentTarget).catch((reason) => setError(sentence(reason)))
+              choose(currentTarget).catch(told)
             }}
           />
         </label>
       </div>
-    </li>
+    </Item>
   )
 }

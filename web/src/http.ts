@@ -2,11 +2,14 @@
 export class Problem extends Error {
   readonly status: number
   readonly code: string
+  /** The option that is at fault, or ''. */
+  readonly option: string
 
-  constructor(status: number, code: string, sentence: string) {
+  constructor(status: number, code: string, sentence: string, option = '') {
     super(sentence)
     this.status = status
     this.code = code
+    this.option = option
   }
 }
 
@@ -29,8 +32,8 @@ export async function request<T>(path: string, init: RequestInit = {}): Promise<
 /** The problem that an answer's body describes. */
 export function problemOf(status: number, body: string): Problem {
   try {
-    const { code, detail } = JSON.parse(body)
-    if (code && detail) return new Problem(status, code, detail)
+    const { code, detail, option } = JSON.parse(body)
+    if (code && detail) return new Problem(status, code, detail, option)
   } catch {
     // A proxy in between has answered, not one of our functions.
   }

@@ -45,6 +45,11 @@ export class Sending {
   private readonly upload: Upload
   private waits = 0
   private told = 0
+  private answer = (_: Problem | null) => {}
+  /** How the server takes it: null where it does, or cannot be asked just now. */
+  readonly answered = new Promise<Problem | null>((resolve) => {
+    this.answer = resolve
+  })
   private held: Promise<() => void> = Promise.resolve(() => {})
 
   constructor(file: File, options: Record<string, string>, earlier: PreviousUpload | null) {
@@ -83,6 +88,7 @@ export class Sending {
   /** Stops for now. */
   async pause(): Promise<void> {
     this.phase.value = 'paused'
+    this.answer(null)
     await this.upload.abort()
     pump()
   }
@@ -95,14 +101,19 @@ export class Sending {
 
   /** Gives it up, here and on the server. */
   async cancel(): Promise<void> {
-    this.phase.value = 'paused'
-    await this.upload.abort(true)
-    this.forget()
+    await this.pause()
+    try {
+      if (this.url) await giveUp(this.url)
+      this.forget()
+    } catch (reason) {
+      this.error.value = sentence(reason)
+    }
   }
 
   private hold(): void {
     // An upload that the server no longer knows is begun anew by us, not behind our back: a 401 is no reason for that.
     this.upload.options.endpoint = null
+    this.answer(null)
     this.release()
     // So that other tabs do not take it for one that was left behind.
     this.held = hold(lockOf(this.upload.url ?? ''))
@@ -145,16 +156,19 @@ export class Sending {
       )
     }
     if (status === 404 || status === 410) return this.anew()
-    const reason = status === 0 ? UNREACHABLE : sentence(problemOf(status, answer?.getBody() ?? ''))
-    if (status === 0 || status === 409 || status === 423 || status >= 500) return this.wait(reason)
+    if (status === 0) return this.wait(UNREACHABLE)
+    const problem = problemOf(status, answer?.getBody() ?? '')
+    if (status === 409 || status === 423 || status >= 500) return this.wait(problem.message)
     this.phase.value = 'failed'
-    this.error.value = reason
-    announce(`${this.file.name} could not be sent. ${this.error.value}`)
+    this.error.value = problem.message
+    this.answer(problem)
+    announce(`${this.file.name} could not be sent. ${problem.message}`)
     pump()
   }
 
   private wait(reason: string): void {
     this.phase.value = 'reconnecting'
+    this.answer(null)
     this.error.value = reason
     const over = new AbortController()
     const again = () => {
@@ -185,11 +199,21 @@ export class Sending {
   }
 }
 
-/** Sends files with these options; one that an earlier visit has begun goes on as it was begun. */
+/**
+ * Sends files with these options; one that an earlier visit has begun goes on as it was begun.
+ *
+ * Throws the Problem of a wrong option, and then none is sent.
+ */
 export async function send(files: File[], options: Record<string, string>): Promise<void> {
   const begun = await Promise.all(files.map(async (file) => new Sending(file, options, await earlier(file))))
   sendings.value = [...sendings.value, ...begun]
   pump()
+  const first = begun[0]
+  const refusal = first?.phase.value === 'queued' ? null : await first?.answered
+  if (refusal?.option) {
+    sendings.value = sendings.value.filter((one) => !begun.includes(one))
+    throw refusal
+  }
   await lookForUnfinished()
 }
 
@@ -206,7 +230,6 @@ export const isBegun = async (file: File): Promise<boolean> => (await earlier(fi
 /** Removes an unfinished upload. */
 export async function abandon(left: Unfinished): Promise<void> {
   await giveUp(left.url)
-  await storage.removeUpload(left.key)
   await lookForUnfinished()
 }
 
@@ -244,10 +267,13 @@ async function idle(uploads: PreviousUpload[]): Promise<PreviousUpload[]> {
   return uploads.filter(({ uploadUrl: url }) => url && !here.includes(url) && !elsewhere.includes(lockOf(url)))
 }
 
+/** Removes an upload from the server, and what is kept of it here. */
 async function giveUp(url: string): Promise<void> {
   await call(url, { method: 'DELETE', headers: TUS }).catch((error) => {
     if (!(error instanceof Problem) || (error.status !== 404 && error.status !== 410)) throw error
   })
+  const kept = (await storage.findAllUploads()).filter(({ uploadUrl }) => uploadUrl === url)
+  await Promise.all(kept.map(({ urlStorageKey }) => storage.removeUpload(urlStorageKey)))
 }
 
 function pump(): void {

@@ -113,6 +113,9 @@ def _refreshed(account: Account) -> Account:
     answer = httpx.post(f"{account.server}/token/refresh", json={"refresh_token": account.refresh_token}, timeout=30)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise Failure(LOGGED_OUT, "Your login has ended. Please run `audiolift login` again.")
+    if answer.is_server_error:
+        # As an answer of `client.ok`: whoever waits for the server asks again.
+        raise httpx.RemoteProtocolError(f"The server answered {answer.status_code}.")
     answer.raise_for_status()
     fresh = Account.from_login(account.server, account.email, answer.json())
     save(fresh)

@@ -1,13 +1,9 @@
 """The database: migrations, accounts with few rights, lost connections, restarts."""
 
-import asyncio
 import contextlib
 import itertools
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,10 +15,8 @@ import database as database_module
 import schema
 from audiolift.errors import TransientError
 from database import Database, Server, parse_server
-from local import servers
-from local.ports import free_port
-from local.processes import Process, Program, start
 from schema import MIGRATIONS
+from tests import outages
 from tests.auth_helpers import KEYS, PASSWORD, PUBLIC_URL, connect, in_parallel
 from tests.functions import running
 from tests.waiting import until
@@ -156,40 +150,13 @@ def test_a_connection_lost_within_a_transaction_is_unavailable(server: Server, r
     assert migrations(database) == NUMBERS
 
 
-@dataclass
-class OwnServer:
-    """A MariaDB that a test may stop, start again and freeze."""
-
-    program: Program
-    home: Path
-    url: str
-    process: Process
-
-    def stop(self) -> None:
-        asyncio.run(self.process.stop())
-
-    def start(self) -> None:
-        self.process = asyncio.run(start(self.program, self.home))
-
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
-        os.kill(self.process.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.process.pid, signal.SIGCONT)
-
-
 @pytest.fixture(scope="module")
-def own(home: Path) -> Iterator[OwnServer]:
-    port = free_port()
-    program = servers.mariadb(home / "mariadb-of-auth", port)
-    server = OwnServer(program, home, servers.mysql_url(port), asyncio.run(start(program, home)))
-    yield server
-    server.stop()
+def own(home: Path) -> Iterator[outages.Server]:
+    with outages.running_mariadb(home) as server:
+        yield server
 
 
-def test_a_restart_of_the_server_is_outlived(own: OwnServer) -> None:
+def test_a_restart_of_the_server_is_outlived(own: outages.Server) -> None:
     environment = {"MYSQL_URL": own.url, "TOKEN_KEYS": KEYS, "THREADS": "4", "PUBLIC_URL": PUBLIC_URL}
     credentials = ("ann@example.com", PASSWORD)
     with running("auth", environment) as function, httpx.Client(base_url=function.url, timeout=30) as client:
@@ -206,7 +173,7 @@ def test_a_restart_of_the_server_is_outlived(own: OwnServer) -> None:
         assert 200 in {answer.status_code for answer in answers}
 
 
-def test_a_server_that_hangs_is_unavailable_after_a_while(own: OwnServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_unavailable_after_a_while(own: outages.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "TIMEOUT_S", 1)
     database = Database(parse_server(own.url), threads=4)
     assert migrations(database) == NUMBERS

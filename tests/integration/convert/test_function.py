@@ -19,11 +19,11 @@ from audiolift import jobs as job_store
 from local import servers
 from local.ports import free_port
 from local.processes import Process, start
-from tests.functions import ROOT, RunningFunction, running
+from tests.functions import ROOT, RunningFunction, deliver, running
 from tests.peers import Sink, sink
 from tests.videos import Videos
 from tests.waiting import until
-from tests.workshop import Workshop, deliver, uploaded
+from tests.workshop import Workshop, uploaded
 
 
 def settings(mongod: str, broker: Sink) -> dict[str, str]:

@@ -20,7 +20,7 @@ from audiolift import jobs as job_store
 from audiolift.jobs import Job, Jobs
 from local.ports import free_port
 from tests import made
-from tests.functions import ROOT, RunningFunction, running
+from tests.functions import ROOT, RunningFunction, deliver, running
 from tests.mail_servers import Mailbox, SendGrid, smtp_server
 from tests.peers import sink
 from tests.receivers import receiver, says_nothing
@@ -63,17 +63,11 @@ def event_of(job: Job) -> dict[str, Any]:
     return events.encode(job_store.ended_event(job), source="convert")
 
 
-def post(function: RunningFunction, event: dict[str, Any], path: str = "/") -> httpx.Response:
-    """Sends an event as the broker's dispatcher does, in binary mode."""
-    headers = {f"ce-{name}": value for name, value in event.items() if name not in ("data", "datacontenttype")}
-    return httpx.post(function.url + path, json=event["data"], headers=headers, timeout=60)
-
-
 def test_a_converted_job_is_answered_with_nothing_and_one_mail_whose_link_is_good(
     notify: RunningFunction, jobs: Jobs, mailbox: Mailbox
 ) -> None:
     job = made.converted(jobs)
-    answer = post(notify, event_of(job))
+    answer = deliver(notify.url, event_of(job))
     assert (answer.status_code, answer.content) == (204, b"")
     (mail,) = mailbox.mails
     link = urlsplit(re.findall(r"https://\S+/audio\?\S+", mail.get_body(("plain",)).get_content())[0])  # type: ignore[union-attr]
@@ -94,10 +88,10 @@ def test_the_same_event_many_times_and_all_at_once_is_one_mail(
 ) -> None:
     event = event_of(made.converted(jobs))
     with ThreadPoolExecutor(4) as threads:
-        statuses = [answer.status_code for answer in threads.map(lambda _: post(notify, event), range(4))]
+        statuses = [answer.status_code for answer in threads.map(lambda _: deliver(notify.url, event), range(4))]
     assert 204 in statuses
     assert set(statuses) <= {204, 503}
-    assert post(notify, event).status_code == 204
+    assert deliver(notify.url, event).status_code == 204
     assert len(mailbox.mails) == 1
 
 
@@ -106,7 +100,7 @@ def test_a_deleted_job_is_answered_with_nothing_and_no_mail(
 ) -> None:
     job = made.converted(jobs)
     job_store.delete(jobs, job["_id"])
-    assert post(notify, event_of(job)).status_code == 204
+    assert deliver(notify.url, event_of(job)).status_code == 204
     assert mailbox.mails == []
 
 
@@ -115,11 +109,11 @@ def test_a_mail_that_was_not_taken_is_asked_for_again_and_a_refused_one_is_not(
 ) -> None:
     event = event_of(made.converted(jobs))
     mailbox.answers["RCPT"] = "450 4.2.0 Greylisted"
-    answer = post(notify, event)
+    answer = deliver(notify.url, event)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert "Greylisted" in notify.log.read_text()
     mailbox.answers["RCPT"] = "550 5.1.1 No such user"
-    assert post(notify, event).status_code == 204
+    assert deliver(notify.url, event).status_code == 204
     assert "No such user" in notify.log.read_text()
 
 
@@ -144,7 +138,7 @@ def test_what_is_no_event_for_notify_is_refused(notify: RunningFunction, headers
 
 def test_the_event_of_a_video_is_not_for_notify(notify: RunningFunction, jobs: Jobs) -> None:
     job = made.uploaded(jobs)
-    answer = post(notify, events.encode(job_store.next_event(job), source="upload"))
+    answer = deliver(notify.url, events.encode(job_store.next_event(job), source="upload"))
     assert answer.status_code == 400
     assert "is not for this function" in answer.json()["detail"]
 
@@ -169,7 +163,7 @@ def test_without_mongodb_it_lives_but_is_not_ready_and_takes_no_event(mailbox: M
     event = events.encode(events.ConversionFailed("6744a1b2c3d4e5f601234567", "no_audio", "-"), source="convert")
     with running("notify", env, ready="/healthz") as lonely, ThreadPoolExecutor() as threads:
         ready = threads.submit(httpx.get, f"{lonely.url}/readyz", timeout=60)
-        for answer in (post(lonely, event), ready.result()):
+        for answer in (deliver(lonely.url, event), ready.result()):
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
@@ -181,15 +175,15 @@ def test_a_mail_whose_worker_was_killed_before_it_could_note_the_yes_goes_out_ag
     mailbox.held.clear()
     mailbox.go_on.clear()
     with running("notify", env) as first, ThreadPoolExecutor() as threads:
-        delivery = threads.submit(post, first, event_of(job))
+        delivery = threads.submit(deliver, first.url, event_of(job))
         assert mailbox.held.wait(20)
         os.killpg(first.process.pid, signal.SIGKILL)
         assert isinstance(delivery.exception(20), httpx.TransportError)
     mailbox.go_on.set()
     with running("notify", env) as second:
-        assert post(second, event_of(job)).status_code == 503
+        assert deliver(second.url, event_of(job)).status_code == 503
         jobs.update_one({"_id": job["_id"]}, {"$set": {"mail.lease_until": datetime.now(UTC)}})
-        assert post(second, event_of(job)).status_code == 204
+        assert deliver(second.url, event_of(job)).status_code == 204
     first_mail, second_mail = mailbox.mails
     assert first_mail["Message-ID"] == second_mail["Message-ID"]
     assert made.stored(jobs, job["_id"])["state"] == "notified"
@@ -204,21 +198,21 @@ def test_a_call_whose_worker_was_killed_before_it_could_note_the_answer_is_made_
         job = made.converted(jobs)
         jobs.update_one({"_id": job["_id"]}, {"$set": {"webhook": hook.url("http")}})
         with running("notify", env) as first:
-            assert post(first, event_of(job), "/webhooks").status_code == 204
+            assert deliver(f"{first.url}/webhooks", event_of(job)).status_code == 204
             (due,) = broker.of(job["_id"])
             hook.behave = says_nothing
-            lost = threads.submit(post, first, due, "/webhooks")
+            lost = threads.submit(deliver, f"{first.url}/webhooks", due)
             until(lambda: hook.calls)
             os.killpg(first.process.pid, signal.SIGKILL)
             assert isinstance(lost.exception(20), httpx.TransportError)
         hook.behave = None
         with running("notify", env) as second:
-            assert post(second, due, "/webhooks").status_code == 204
+            assert deliver(f"{second.url}/webhooks", due).status_code == 204
             assert len(hook.calls) == 1, "the lease of the first one still runs"
             jobs.database["deliveries"].update_one({}, {"$set": {"lease_until": datetime.now(UTC)}})
             for _ in range(2):
-                assert post(second, due, "/webhooks").status_code == 204
-            assert post(second, due).status_code == 400, "it is no event for a mail"
+                assert deliver(f"{second.url}/webhooks", due).status_code == 204
+            assert deliver(second.url, due).status_code == 400, "it is no event for a mail"
     assert len({call.headers["webhook-id"] for call in hook.calls}) == 1
     assert len(hook.calls) == 2
     assert mailbox.mails == []
@@ -231,9 +225,9 @@ def test_mails_go_through_sendgrid_where_it_is_the_transport(mongod: str, jobs: 
     job = made.converted(jobs, name="Größe.mp4")
     with running("notify", SETTINGS | transport | {"MONGODB_URI": mongod}) as function:
         sendgrid.status = 401
-        assert post(function, event_of(job)).status_code == 503
+        assert deliver(function.url, event_of(job)).status_code == 503
         sendgrid.status = 202
-        assert post(function, event_of(job)).status_code == 204
+        assert deliver(function.url, event_of(job)).status_code == 204
         assert "SG.key" not in function.log.read_text()
     assert [body["subject"] for _, _, body in sendgrid.requests] == ["Größe.mp3 is ready"] * 2
 

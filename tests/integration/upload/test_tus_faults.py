@@ -140,6 +140,31 @@ def test_a_writer_that_was_overtaken_writes_over_nothing(stores: sweeping.Stores
     assert upload.stored() == upload.content
 
 
+def test_a_writer_that_was_told_another_end_takes_nothing_from_a_newer_one(stores: sweeping.Stores) -> None:
+    upload = Upload(stores, os.urandom(2 * CHUNK), deferred=True)
+    first = upload.writer()
+    first.store([upload.content[:CHUNK]])
+    first.settle()
+    old, new = upload.writer(length=CHUNK), upload.writer(length=2 * CHUNK)
+    new.store([upload.content[CHUNK:]])
+    with pytest.raises(PermanentError, match="upload_taken_over"):
+        old.settle()
+    new.settle()
+    assert upload.stored() == upload.content
+
+
+def test_what_comes_after_an_upload_was_ended_goes_at_once(stores: sweeping.Stores) -> None:
+    upload = Upload(stores, os.urandom(2 * CHUNK))
+    writer = upload.writer()
+    assert job_store.abandon_upload(stores.jobs, upload.id)
+    with pytest.raises(PermanentError, match="upload_taken_over") as stopped:
+        writer.store([upload.content])
+        writer.settle()
+    writer.give_up(stopped.value)
+    assert stores.videos["fs.chunks"].count_documents({"files_id": upload.id}) == 0
+    assert stores.videos["fs.files"].count_documents({"_id": upload.id}) == 0
+
+
 def test_what_was_written_beyond_the_end_goes(stores: sweeping.Stores) -> None:
     upload = Upload(stores, b"abc")
     chunks = stores.videos["fs.chunks"]
