@@ -27,10 +27,10 @@ from audiolift import store
 from bench.convert import ENCODE, MIB, looped, seconds, watch
 from bench.servers import mongod
 from convert_settings import ConvertSettings
-from tests.functions import RunningFunction, running
+from tests.functions import RunningFunction, deliver, running
 from tests.peers import Sink, sink
 from tests.videos import run
-from tests.workshop import Workshop, deliver, uploaded
+from tests.workshop import Workshop, uploaded
 
 GOALS = {0.5: 0.70, 3.0: 0.65}
 #: Big Buck Bunny lasts 5.3 s.

@@ -7,8 +7,8 @@ All is counted in samples, on three scales:
 - of the MP3 (`output`): the same after resampling. A resampler that starts at 0, or at a whole multiple of the reduced
   ratio of the rates, gives the same samples.
 
-A segment begins on a frame of its MP3. It is encoded with frames before and after it, which are dropped: what an encoder
-makes of a frame depends on those around it.
+A segment begins on a frame of its MP3. It is encoded with frames before and after it, which are dropped: what an
+encoder makes of a frame depends on those around it.
 """
 
 import bisect
