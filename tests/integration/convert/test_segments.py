@@ -27,11 +27,6 @@ def part(start: int, end: int | None) -> str:
     return f"asetpts=N/SR/TB,atrim=start_sample={start}{until},asetpts=PTS-STARTPTS"
 
 
-@pytest.fixture(scope="session")
-def sounds(home: Path) -> Sounds:
-    return Sounds(home / "sounds")
-
-
 def assert_exact(mp3: Path, whole: Whole) -> None:
     """The very frames, heard by two decoders for as long as the sound was, and at its time."""
     assert library.frames_of(mp3.read_bytes()) == whole.frames
@@ -153,7 +148,7 @@ def test_loudness(workshop: Workshop, sounds: Sounds, name: str, filters: str, o
 def level(sound: Path, filters: str = "anull") -> loudness.Level:
     """How loud ffmpeg finds a sound, all of it at once."""
     listening = ("-af", f"{filters},ebur128=peak=true:framelog=quiet", "-f", "null", "-")
-    command = [ffmpeg.executable(), "-hide_banner", "-nostdin", "-i", sound, "-map", "0:a", *listening]
+    command = [ffmpeg.executable(), "-hide_banner", "-nostdin", "-i", str(sound), "-map", "0:a", *listening]
     return loudness.parse(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
 
 
