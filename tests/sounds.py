@@ -127,6 +127,20 @@ def heard(mp3: Path) -> Samples:
     return ffmpegs
 
 
+def assert_exact(mp3: Path, whole: Whole) -> None:
+    """An MP3 has the very frames, and both decoders hear it for as long as the sound was, at its time."""
+    assert frames_of(mp3.read_bytes()) == whole.frames
+    assert_heard(mp3, whole)
+
+
+def assert_heard(mp3: Path, whole: Whole) -> None:
+    """An MP3 has all of a sound, and no sample more."""
+    samples = heard(mp3)
+    assert samples.shape == whole.samples.shape
+    off = samples.astype(float) - whole.samples
+    assert np.sqrt(np.mean(off**2)) <= 0.1 * np.sqrt(np.mean(whole.samples.astype(float) ** 2))
+
+
 def _decoded(*command: str | Path, mp3: Path) -> Samples:
     done = subprocess.run(command, check=True, capture_output=True)
     assert done.stderr.decode() == ""
