@@ -188,7 +188,7 @@ def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSetting
         if job.get("plan"):
             sound = joining.join(passes, job, source, cover, stores, most_bytes=settings.max_audio_bytes)
             return keep(sound), sound
-        if planning.is_long(source, settings) and _plan(passes, job, source, stores, settings):
+        if planning.is_long(source, video.size, settings) and _plan(passes, job, source, stores, settings):
             return None
         with extraction.extract(passes, source, cover=cover) as sound:
             return keep(sound), sound

@@ -28,6 +28,8 @@ from takes import Take
 
 log = logging.getLogger("convert")
 
+#: Bytes of a video that does not say how long it is, from which on it may be long.
+_LARGE = 64 * 1024 * 1024
 #: Read beyond the end that was asked for: tracks are interleaved, and packets begin before they are heard.
 _BEYOND_S = 10.0
 
@@ -66,11 +68,13 @@ class Plan:
     titles: Sequence[str]
 
 
-def is_long(source: Source, settings: ConvertSettings) -> bool:
-    """Whether there is so much to encode that segments are worth their while."""
-    expected_s = source.expected_s
-    copied = recipe.is_copied(source.track, source.options)
-    return not copied and (expected_s is None or expected_s >= settings.segment_from_s)
+def is_long(source: Source, size: int, settings: ConvertSettings) -> bool:
+    """Whether there is so much to encode, of a video of `size` bytes, that segments are worth their while."""
+    if recipe.is_copied(source.track, source.options):
+        return False
+    if source.expected_s is None:
+        return size >= _LARGE
+    return source.expected_s >= settings.segment_from_s
 
 
 def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:

@@ -115,7 +115,7 @@ def test_a_broker_that_is_down_is_no_reason_to_convert_again(
     assert deliver(function.url, uploaded(job_id)).status_code == 204
     job = workshop.job(job_id)
     assert (job["state"], len(job["outbox"])) == ("converted", 1)
-    assert f"job {job_id} has ended, the rest is left to the sweep" in function.log.read_text()
+    assert f"job {job_id}: its events are left to the sweep" in function.log.read_text()
 
 
 @pytest.mark.parametrize(
