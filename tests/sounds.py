@@ -20,7 +20,7 @@ from tests.videos import run
 Samples = npt.NDArray[np.int16]
 
 #: Seconds of all of them.
-LENGTH_S = 21
+LENGTH_S = 25
 _LEFT = "0.25*sin(2*PI*(200*t+60*t*t))+0.3*sin(2*PI*(5000*t-70*t*t))*exp(-30*mod(t\\,0.37))"
 _RIGHT = "0.3*sin(2*PI*(300*t+45*t*t))+0.2*sin(2*PI*1700*t)*exp(-50*mod(t\\,0.23))"
 #: What each channel of surround sound gets of the two.
@@ -40,13 +40,13 @@ class Recipe:
 
 
 #: Without noise that the decoder makes up.
-_AAC = ("-c:a", "aac", "-b:a", "160k", "-aac_pns", "0")
+AAC = ("-c:a", "aac", "-b:a", "160k", "-aac_pns", "0")
 RECIPES = {
-    "aac.mp4": Recipe(_AAC, picture=True),
-    "aac.mkv": Recipe(_AAC, rate=44100),
-    "aac.ts": Recipe(_AAC, picture=True),
+    "aac.mp4": Recipe(AAC, picture=True),
+    "aac.mkv": Recipe(AAC, rate=44100),
+    "aac.ts": Recipe(AAC, picture=True),
     "noisy.mkv": Recipe(("-c:a", "aac", "-b:a", "96k")),
-    "aac.flv": Recipe(_AAC, rate=22050),
+    "aac.flv": Recipe(AAC, rate=22050),
     "alac.mov": Recipe(("-c:a", "alac"), rate=44100),
     "opus.mkv": Recipe(("-c:a", "libopus")),
     "opus.ogg": Recipe(("-c:a", "libopus")),
@@ -111,7 +111,7 @@ def in_one_go(
 
 def frames_of(mp3: bytes) -> bytes:
     """The frames of an MP3 but for the first one, which is its header."""
-    tag_size = functools.reduce(lambda size, byte: size << 7 | byte, mp3[6:10], 10) if mp3[:3] == b"ID3" else 0
+    tag_size = 10 + functools.reduce(lambda size, byte: size << 7 | byte, mp3[6:10]) if mp3[:3] == b"ID3" else 0
     header = mp3_frames.parse(mp3[tag_size:])
     assert header
     return mp3[tag_size + header.size :]
@@ -125,6 +125,20 @@ def heard(mp3: Path) -> Samples:
     # Each rounds in its own way.
     assert np.abs(ffmpegs.astype(int) - mpg123s).max() <= 1
     return ffmpegs
+
+
+def assert_exact(mp3: Path, whole: Whole) -> None:
+    """An MP3 has the very frames, and both decoders hear it for as long as the sound was, at its time."""
+    assert frames_of(mp3.read_bytes()) == whole.frames
+    assert_heard(mp3, whole)
+
+
+def assert_heard(mp3: Path, whole: Whole) -> None:
+    """An MP3 has all of a sound, and no sample more."""
+    samples = heard(mp3)
+    assert samples.shape == whole.samples.shape
+    off = samples.astype(float) - whole.samples
+    assert np.sqrt(np.mean(off**2)) <= 0.1 * np.sqrt(np.mean(whole.samples.astype(float) ** 2))
 
 
 def _decoded(*command: str | Path, mp3: Path) -> Samples:

@@ -28,8 +28,6 @@ BEFORE, AFTER = mp3_frames.RUN_IN, 8
 _RESAMPLER = 4096
 #: Clusters that a decoder is given before those that count. Each is about a second.
 RUN_IN = 2
-#: Clusters after the estimated end of a segment, where they are not counted one by one.
-_SPARE = 3
 
 
 @dataclass(frozen=True)
@@ -199,13 +197,15 @@ class _Plan:
         ends = sound.starts + sound.length
         needed = ends if output is None else min(sound.starts + sound.input(output) + 2 * _RESAMPLER, ends)
         last = self._cluster_at(needed)
+        # Packets that were counted are all decoded, to see that they are so many samples.
+        stop = end if after is None else output if self.counted.ends is None else None
         return Spec(
             part=part,
             start=start,
             bytes=(self.clusters[first].start, self.clusters[last].end),
             drop=origin - stretch.at + stretch.led,
             length=ends - origin,
-            encode=(encode, end if after is None else None),
+            encode=(encode, stop),
             origin=step * out_step,
             skip=(start - encode) // frame,
             count=None if after is None else (after - start) // frame,
@@ -217,16 +217,12 @@ class _Plan:
         return stretches[bisect.bisect_right(stretches, sample, key=lambda one: one.at) - 1]
 
     def _cluster_at(self, needed: int) -> int:
-        """The number of the cluster that ends with or after a sample of the track."""
-        ends = self.counted.ends
-        number = self._estimate(needed) + _SPARE if ends is None else bisect.bisect_left(ends, needed)
-        return min(number, len(self.clusters) - 1)
-
-    def _estimate(self, needed: int) -> int:
-        this, stretches = self._stretch_at(needed), self.counted.stretches
-        following = next((one for one in stretches if one.first > this.first), None)
-        until, first = (following.at, following.first) if following else (self.counted.total, len(self.clusters))
-        return this.first + (needed - this.at) * (first - this.first) // max(until - this.at, 1)
+        """The number of a cluster that is known to end with or after a sample of the track."""
+        if self.counted.ends is not None:
+            return min(bisect.bisect_left(self.counted.ends, needed), len(self.clusters) - 1)
+        stretches = self.counted.stretches
+        later = bisect.bisect_left(stretches, needed, key=lambda one: one.at)
+        return (len(self.clusters) if later == len(stretches) else stretches[later].first) - 1
 
     def _samples(self, first: int, last: int) -> int | None:
         ends = self.counted.ends

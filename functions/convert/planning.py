@@ -95,16 +95,36 @@ def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: Con
 
 
 def _take(passes: Passes, job: Job, source: Source, taken: Sequence[Take], scratch: Bucket, take_s: float) -> Take:
-    end = source.options.end
-    until_s = None if end is None else recipe.in_video(end, source.media, source.track) + _BEYOND_S
     file_id = track_id(job["_id"], job["attempt"])
     try:
         return takes.take(
-            passes, source.media, source.track, taken, bucket=scratch, file_id=file_id, until_s=until_s, take_s=take_s
-        )
+            passes,
+            source.media,
+            source.track,
+            taken,
+            bucket=scratch,
+            file_id=file_id,
+            until_s=_until_s(source),
+            take_s=take_s,
+        )  # fmt: skip
     except NotCountableError:
         store.delete(scratch, file_id)
         raise
+
+
+def _until_s(source: Source) -> float | None:
+    """Where taking ends, in seconds after the start of the video; None for with the track."""
+    end = source.options.end
+    return None if end is None else recipe.in_video(end, source.media, source.track) + _BEYOND_S
+
+
+def _is_cut(source: Source, sound: Sound) -> bool:
+    """Whether taking has ended before what is wanted did, although there may be more."""
+    until_s, options = _until_s(source), source.options
+    if until_s is None or options.end is None:
+        return False
+    goes_on = source.media.duration_s is None or source.media.duration_s > until_s
+    return goes_on and sound.length < round((options.end - (options.start or 0)) * sound.rate)
 
 
 def _cut(
@@ -115,6 +135,8 @@ def _cut(
     ends = packet_track.ends(passes, track, packets)
     route, counted = _count(passes, job, track, packets, ends, settings.segment_s)
     sound = _wanted(options, ends, counted.total)
+    if _is_cut(source, sound):
+        raise NotCountableError("the time stamps have gaps: what is wanted ends later than they say")
     shape = Shape(length_s=round(max(sound.length, 0) / sound.rate, 6))
     extraction.check(passes, source, heard_s=shape.length_s, log=taken[-1].said)
     parts = source.pieces(shape.length_s)

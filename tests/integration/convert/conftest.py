@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from audiolift import store
+from tests.sounds import Sounds
 from tests.workshop import Workshop
 
 
@@ -13,3 +14,9 @@ from tests.workshop import Workshop
 def workshop(mongod: str, tmp_path: Path) -> Iterator[Workshop]:
     with store.connect(mongod) as client:
         yield Workshop(client, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def sounds(home: Path) -> Sounds:
+    """Long sounds made with ffmpeg, by name."""
+    return Sounds(home / "sounds")
