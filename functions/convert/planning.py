@@ -110,7 +110,7 @@ def _take(passes: Passes, job: Job, source: Source, taken: Sequence[Take], scrat
             file_id=file_id,
             until_s=_until_s(source),
             take_s=take_s,
-        )
+        )  # fmt: skip
     except NotCountableError:
         store.delete(scratch, file_id)
         raise
