@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 import ffmpeg
 import mp3_frames
+from tests.made_once import MadeOnce
 from tests.videos import run
 
 Samples = npt.NDArray[np.int16]
@@ -65,18 +66,11 @@ RECIPES = {
 }
 
 
-class Sounds:
-    """A folder of sounds, each made once and read with `sounds["aac.mp4"]`."""
+class Sounds(MadeOnce):
+    """The sounds of `RECIPES`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def __getitem__(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.exists():
-            self._make(RECIPES[name], path)
-        return path
+    def make(self, name: str, path: Path) -> None:
+        self._make(RECIPES[name], path)
 
     def _make(self, recipe: Recipe, path: Path) -> None:
         master = self.folder / "master.wav"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import ffmpeg
+from tests.made_once import MadeOnce
 
 Sound = npt.NDArray[np.float32]
 Recipe = Callable[["Videos", Path], object]
@@ -48,20 +49,11 @@ title=Two
 """
 
 
-class Videos:
-    """A folder of videos, each made once and read with `videos["index-last.mp4"]`."""
+class Videos(MadeOnce):
+    """The videos of `RECIPES`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def __getitem__(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.exists():
-            scratch = self.folder / f"new-{name}"
-            RECIPES[name](self, scratch)
-            scratch.rename(path)
-        return path
+    def make(self, name: str, path: Path) -> None:
+        RECIPES[name](self, path)
 
 
 def run(*arguments: str | Path) -> bytes:

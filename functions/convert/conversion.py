@@ -33,13 +33,11 @@ from convert_settings import ConvertSettings
 from extraction import Sound, Source
 from ffmpeg import Limits
 from packet_track import NotCountableError
-from passes import Passes, Report
+from passes import Passes
 from planning import Stores
+from reporting import LostError, Report, reporter
 
 log = logging.getLogger("convert")
-
-_REPORT_S = 0.9
-
 
 CONVERSIONS = metrics.Counter(
     "audiolift_conversions_total",
@@ -57,10 +55,6 @@ REALTIME_FACTOR = metrics.Histogram(
     "Seconds of audio that a conversion made in a second.",
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )
-
-
-class _JobLostError(Exception):
-    """The job was deleted, or another worker has it."""
 
 
 def convert(event: VideoUploaded, *, stores: Stores, publish: Publish, settings: ConvertSettings) -> None:
@@ -145,7 +139,7 @@ def _end(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -
             log.info("job %s: %s", job_id, error)
             CONVERSIONS.add("failed")
             return range(1, attempt + 1)
-    except _JobLostError:
+    except LostError:
         pass
     log.info("job %s: deleted or taken over", job_id)
     CONVERSIONS.add("lost")
@@ -197,10 +191,10 @@ def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSetting
 def _plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:
     """Goes on with planning the segments of a job. False where it has to be converted in one go."""
     if not segment_store.begin(stores.jobs, job):
-        raise _JobLostError
+        raise LostError
     try:
         if not planning.plan(passes, job, source, stores, settings):
-            raise _JobLostError
+            raise LostError
     except NotCountableError as error:
         log.info("job %s: in one go: %s", job["_id"], error)
         return False
@@ -217,15 +211,5 @@ def _cover(job: Job, wanted: Options, videos: Bucket) -> Cover | None:
 
 
 def _reporter(jobs: Jobs, job: Job, lease_s: float) -> Report:
-    """Writes progress, and with it the lease, at most about once a second."""
-    due = time.monotonic() + _REPORT_S
-
-    def report(percent: float, eta_s: float | None) -> None:
-        nonlocal due
-        if time.monotonic() < due:
-            return
-        if not job_store.progress(jobs, job, percent=percent, eta_s=eta_s, lease_s=lease_s):
-            raise _JobLostError
-        due = time.monotonic() + _REPORT_S
-
-    return report
+    """Writes progress, and with it prolongs the lease."""
+    return reporter(lambda percent, eta_s: job_store.progress(jobs, job, percent=percent, eta_s=eta_s, lease_s=lease_s))

@@ -28,16 +28,11 @@ from convert_settings import ConvertSettings
 from cutting import Spec
 from ffmpeg import Limits, Outcome
 from mp3_frames import Splitter
-from passes import Passes, Report
+from passes import Passes
 from planning import Plan, Stores
+from reporting import LostError, Report, reporter
 
 log = logging.getLogger("convert")
-
-_REPORT_S = 0.9
-
-
-class _LostError(Exception):
-    """The job has ended or was deleted, or another worker has the segment."""
 
 
 class _MiscountedError(Exception):
@@ -67,7 +62,7 @@ def encode(event: SegmentPlanned, *, stores: Stores, publish: Publish, settings:
     except _MiscountedError as error:
         log.info("job %s: segment %d: counted anew: %s", event.job, event.segment, error)
         segment_store.recount(stores.jobs, event)
-    except _LostError:
+    except LostError:
         log.info("job %s: segment %d: deleted or taken over", event.job, event.segment)
         store.delete(stores.scratch, segment.file_id)
     except Exception:
@@ -107,11 +102,11 @@ def _do(
 ) -> dict[str, Any]:
     job = stores.jobs.find_one({"_id": event.job, "state": "converting", "plan.id": event.plan})
     if job is None:
-        raise _LostError
+        raise LostError
     plan, spec = planning.of_job(job), cutting.from_dict(segment.spec)
     files = packet_track.find(stores.scratch, plan.files)
     if files is None:
-        raise _LostError
+        raise LostError
     if segment.attempt > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
@@ -125,17 +120,10 @@ def _do(
 
 
 def _reporter(segment: Segment, phase: str, stores: Stores, lease_s: float) -> Report:
-    due = time.monotonic() + _REPORT_S
+    def write(percent: float, _eta_s: float | None) -> bool:
+        return segment_store.report(stores.jobs, stores.segments, segment, phase, percent / 100, lease_s=lease_s)
 
-    def report(percent: float, _eta_s: float | None) -> None:
-        nonlocal due
-        if time.monotonic() < due:
-            return
-        if not segment_store.report(stores.jobs, stores.segments, segment, phase, percent / 100, lease_s=lease_s):
-            raise _LostError
-        due = time.monotonic() + _REPORT_S
-
-    return report
+    return reporter(write)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import loudness
 from loudness import GATE_LUFS, Level
 
 #: A block is this much louder than its mean square says (annex 1, formula 2).
@@ -16,7 +17,6 @@ BLOCKS_PER_S = 10
 #: The first ones of a run of ffmpeg are not whole.
 _WARMING_UP = 3
 _MOMENTARY = re.compile(r"^lavfi\.r128\.M=(-?[\d.]+|-inf|nan)$", re.MULTILINE)
-_PEAK = re.compile(r"\bPeak:\s+(-?[\d.]+) dBFS")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ def parse(output: str, log: str, *, first: int, last: int | None = None) -> Bloc
         last: The last block but one that counts.
     """
     lufs = [float(found) for found in _MOMENTARY.findall(output)][max(first, _WARMING_UP) : last]
-    peak = _PEAK.findall(log)
-    return Blocks([value for value in lufs if value > GATE_LUFS], float(peak[-1]) if peak else None)
+    return Blocks([value for value in lufs if value > GATE_LUFS], loudness.peak_dbtp(log))
 
 
 def level(found: Iterable[dict[str, Any]]) -> Level:

@@ -23,9 +23,15 @@ class Level:
 def parse(log: str) -> Level:
     """Reads the summary at the end of the log."""
     summary = log.rpartition("] Summary:\n")[2]
-    integrated, peak = _INTEGRATED.search(summary), _PEAK.search(summary)
+    integrated = _INTEGRATED.search(summary)
     lufs = float(integrated[1]) if integrated else GATE_LUFS
-    return Level(lufs if lufs > GATE_LUFS else None, float(peak[1]) if peak else None)
+    return Level(lufs if lufs > GATE_LUFS else None, peak_dbtp(summary))
+
+
+def peak_dbtp(log: str) -> float | None:
+    """The true peak that the last summary in a log says."""
+    found = _PEAK.findall(log)
+    return float(found[-1]) if found else None
 
 
 def gain_db(before: Level, target_lufs: float) -> float:

@@ -4,7 +4,7 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -21,10 +21,8 @@ from ffmpeg import Limits, Outcome, Tick
 from media import Media, Track, parse
 from metadata import Metadata
 from recipe import Shape
+from reporting import Report
 from video_reader import VideoReader
-
-#: Hears about once a second how far the conversion is, in percent, and how many seconds it may still take.
-Report = Callable[[float, float | None], None]
 
 #: What listening takes of the whole, in percent, where it comes before encoding.
 _LISTENING = 25.0
