@@ -61,6 +61,14 @@ def running_mariadb(home: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def running_mongod(home: Path) -> Iterator[Server]:
+    """A MongoDB without databases."""
+    port = free_port()
+    with _running(servers.mongod(home / "mongod-outage", port), servers.mongodb_uri(port), home) as running:
+        yield running
+
+
+@contextlib.contextmanager
 def _running(program: Program, url: str, home: Path) -> Iterator[Server]:
     running = Server(url, program, home, asyncio.run(start(program, home)))
     yield running

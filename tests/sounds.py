@@ -20,13 +20,12 @@ from tests.videos import run
 
 Samples = npt.NDArray[np.int16]
 
-#: Seconds of all of them.
+#: Seconds of all of them, unless they are to be longer.
 LENGTH_S = 25
 _LEFT = "0.25*sin(2*PI*(200*t+60*t*t))+0.3*sin(2*PI*(5000*t-70*t*t))*exp(-30*mod(t\\,0.37))"
 _RIGHT = "0.3*sin(2*PI*(300*t+45*t*t))+0.2*sin(2*PI*1700*t)*exp(-50*mod(t\\,0.23))"
 #: What each channel of surround sound gets of the two.
 _SURROUND = "pan=5.1|FL=c0|FR=c1|FC=0.4*c0+0.4*c1|LFE=0.3*c1|BL=0.5*c1|BR=0.5*c0"
-_CLIP = ("-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=5:duration={LENGTH_S}")
 _WITH_PICTURE = ("-map", "1", "-map", "0", "-c:v", "mpeg4")
 
 
@@ -69,15 +68,20 @@ RECIPES = {
 class Sounds(MadeOnce):
     """The sounds of `RECIPES`."""
 
+    def __init__(self, folder: Path, *, length_s: int = LENGTH_S) -> None:
+        super().__init__(folder)
+        self._length_s = length_s
+
     def make(self, name: str, path: Path) -> None:
         self._make(RECIPES[name], path)
 
     def _make(self, recipe: Recipe, path: Path) -> None:
         master = self.folder / "master.wav"
         if not master.exists():
-            source = f"aevalsrc={_LEFT}|{_RIGHT}:s=48000:d={LENGTH_S}"
+            source = f"aevalsrc={_LEFT}|{_RIGHT}:s=48000:d={self._length_s}"
             run("-f", "lavfi", "-i", source, "-c:a", "pcm_f32le", master)
-        picture, mapped = (_CLIP, _WITH_PICTURE) if recipe.picture else ((), ())
+        clip = ("-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=5:duration={self._length_s}")
+        picture, mapped = (clip, _WITH_PICTURE) if recipe.picture else ((), ())
         filters = [f"aresample={recipe.rate}", *([_SURROUND] if recipe.surround else [])]
         run("-i", master, *picture, *mapped, "-af", ",".join(filters), *recipe.arguments, path)
 

@@ -23,7 +23,7 @@ class ConvertSettings:
         "Sound that is at least so long, in seconds, is converted in segments.", default=120, at_least=20
     )
     take_s: float = setting(
-        "For how many seconds one delivery of an event takes the sound out of a long video.", default=15, at_least=1
+        "For how many seconds one delivery of an event takes the sound out of a long video.", default=15, at_least=0
     )
     segment_s: int = setting("How long a segment is, in seconds.", default=180, at_least=10)
     segment_window: int = setting("How many segments of one job may be in the queue at a time.", default=16, at_least=1)

@@ -84,7 +84,7 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),
         ("stalled conversions", _stalled(now), lambda job: _restart(job, stores.jobs)),
         ("stalled segments", _standing(now), lambda job: _go_on(job, stores.jobs)),
-        ("segments of ended jobs", _littered(now), lambda job: _clear(job, stores)),
+        ("files of ended jobs", _littered(now), lambda job: _clear(job, stores)),
         ("queued videos", _queued(now), lambda job: _queue_again(job, stores.jobs)),
         ("untold owners", _untold(now), lambda job: _tell_again(job, stores.jobs)),
         ("untold webhooks", _unplanned(now), lambda job: _plan_again(job, stores.jobs)),
@@ -108,12 +108,18 @@ def purge(job: Job, stores: Stores) -> None:
     """Removes what a deleted job has stored, also by workers that were overtaken."""
     store.delete(stores.videos, job["_id"])
     covers.remove(stores.videos, job["_id"])
-    for attempt in range(1, job["attempt"] + 1):
-        store.delete(stores.mp3s, f"{job['_id']}.{attempt}")
+    _remove_audio(job, stores.mp3s, but=None)
     segment_store.clear(segment_store.collection(stores.videos), stores.segments, job["_id"])
     stores.videos["dead_letters"].delete_many({"attributes.subject": job["_id"]})
     delivery_store.collection(stores.videos).delete_many({"job": job["_id"]})
     stores.jobs.update_one({"_id": job["_id"], "state": "deleted"}, {"$set": {"purged": True}})
+
+
+def _remove_audio(job: Job, mp3s: Bucket, *, but: str | None) -> None:
+    """Removes what attempts at a job have stored, but for the one that counts."""
+    audio = {f"{job['_id']}.{attempt}" for attempt in range(1, job["attempt"] + 1)}
+    for file_id in audio - {but}:
+        store.delete(mp3s, file_id)
 
 
 def _each(
@@ -170,12 +176,14 @@ def _go_on(job: Job, jobs: Jobs) -> None:
 
 
 def _littered(now: datetime) -> dict[str, Any]:
-    return {"scratch": True, "state": {"$in": job_store.ENDED}, "updated_at": {"$lt": now - LEASE_GRACE}}
+    ended = {"state": {"$in": job_store.ENDED}, "updated_at": {"$lt": now - LEASE_GRACE}}
+    return ended | {"scratch": True, "attempt": {"$gt": 0}}
 
 
 def _clear(job: Job, stores: Stores) -> None:
-    """Once more than the worker that ended the job: others may have heard of that later."""
+    """Once more than the worker that ended the job: it may have died, and others may have heard of that later."""
     segment_store.clear(segment_store.collection(stores.videos), stores.segments, job["_id"])
+    _remove_audio(job, stores.mp3s, but=(job.get("audio") or {}).get("file_id"))
     stores.jobs.update_one({"_id": job["_id"], "state": job["state"]}, {"$unset": {"scratch": ""}})
 
 

@@ -16,8 +16,9 @@ version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumabl
 writer, ...}`, too.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
 address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept; `calls_resent`
-counts events of the sweep for that. Of long sounds there are a `plan{}`, `scratch` (`audiolift.segments`) and `takes[]`
-(`audiolift.takes`).
+counts events of the sweep for that. Of long sounds there are a `plan{}` (`audiolift.segments`) and `takes[]`
+(`audiolift.takes`). `scratch` is true where files may be left that nobody needs: in the segment store, or audio of
+attempts that came to nothing.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -262,6 +263,8 @@ def complete(
     about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "content_type": audio.content_type}
     about |= {"duration_s": duration_s, "loudness": loudness}
     change = {"audio": about, "progress": {"percent": 100.0, "eta_s": 0.0}, "calls_due": True}
+    # Of workers that were killed, as this one may be before it has tidied.
+    change |= {"scratch": True} if job["attempt"] > 1 else {}
     return _move(jobs, job["_id"], as_claimed(job), converted, "convert", state="converted", **change) is not None
 
 
@@ -366,7 +369,8 @@ def fail_where(jobs: Jobs, guard: dict[str, Any], error: AudioliftError, *, sour
     job_id = guard["_id"]
     failed = events.ConversionFailed(job_id, error.code, error.sentence)
     about = {"code": error.code, "message": error.sentence}
-    return _move(jobs, job_id, guard, failed, source, state="failed", error=about, calls_due=True) is not None
+    change = {"error": about, "calls_due": True, "scratch": True}
+    return _move(jobs, job_id, guard, failed, source, state="failed", **change) is not None
 
 
 def _move(

@@ -8,7 +8,7 @@ the queue between those of others.
 A segment: `{_id: "<job>.<plan>.<n>", job, plan, n, spec{}, attempt, lease_until, measured{}, encoded{}}`, where `spec`
 says what is to be done. The `plan` of a job: `{id, route, phase, segments, left[], doing{n: fraction}, window,
 scale{from, to}, started_at, gain_db, about{}}`, where `id` is the attempt that planned and `about` is what the join
-needs. The `scratch` of a job is true from before its first file in the segment store until that is cleared.
+needs. The `scratch` of a job is true from before its first file in the segment store until that is cleared, at least.
 """
 
 from collections.abc import Sequence

@@ -197,7 +197,7 @@ def test_segments_whose_job_has_ended_are_cleared(stores: sweeping.Stores, outsi
     assert segment_store.fail(stores.jobs, lost, PermanentError("audio_damaged"), source="convert")
     job_store.send_outbox(stores.jobs, failed, outside.publish)
     assert outside.sweep(MINUTE) == {}
-    assert outside.sweep(2 * MINUTE) == {"segments of ended jobs": 1}
+    assert outside.sweep(2 * MINUTE) == {"files of ended jobs": 1}
     assert littered(stores) == (3, 1)
     assert outside.sweep(2 * MINUTE) == {}
     # At once where a job is deleted, and again for who was at work.
@@ -205,8 +205,33 @@ def test_segments_whose_job_has_ended_are_cleared(stores: sweeping.Stores, outsi
     assert outside.sweep(MINUTE) == {"deleted jobs": 1}
     assert littered(stores) == (0, 0)
     store.Writer(stores.segments, f"{going}.1.0.1", name="s", content_type="audio/mpeg").write(bytes(store.CHUNK))
-    assert outside.sweep(2 * MINUTE) == {"segments of ended jobs": 1}
+    assert outside.sweep(2 * MINUTE) == {"files of ended jobs": 1}
     assert littered(stores) == (0, 0)
+
+
+def test_audio_of_workers_that_were_killed_goes_once_the_job_has_ended(
+    stores: sweeping.Stores, outside: Outside
+) -> None:
+    """The one that ends the job would remove it, but may be killed before that."""
+    for ends in (True, False):
+        job = uploaded(stores)
+        job_store.send_outbox(stores.jobs, job, outside.publish)
+        first, second = (job_store.claim(stores.jobs, job, lease_s=0) for _ in range(2))
+        assert first and second
+        writers = [store.Writer(stores.mp3s, f"{job}.{n}", name="a", content_type="audio/mpeg") for n in (1, 2)]
+        for writer in writers:
+            writer.write(bytes(store.CHUNK))
+        audio = writers[1].close()
+        if ends:
+            assert job_store.complete(stores.jobs, second, audio=audio, duration_s=1)
+        else:
+            assert job_store.fail(stores.jobs, job, PermanentError("conversion_failed"), source="upload")
+        job_store.send_outbox(stores.jobs, job, outside.publish)
+        assert outside.sweep(MINUTE) == {}
+        assert outside.sweep(2 * MINUTE) == {"files of ended jobs": 1}
+        left = set(stores.mp3s["fs.chunks"].distinct("files_id", {"files_id": {"$regex": f"^{job}"}}))
+        assert left == ({audio.id} if ends else set())
+        assert outside.sweep(2 * MINUTE) == {}
 
 
 def test_an_event_that_was_lost_while_waiting_is_sent_again(stores: sweeping.Stores, outside: Outside) -> None:
