@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs traces test check bench format lock images test-images conformance
+.PHONY: help setup demo up down run status logs traces test check bench format lock images test-images conformance soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,11 @@ check: setup ## lint, layout and types
 
 conformance: setup ## run the eventing scenarios on local, and on Knative's own programs where they can be had
 	@tests/conformance/run
+
+soak: setup ## break things for some minutes while videos are uploaded, and audit what came of it (SEED, UPLOADS, MINUTES)
+	@local/setup tests
+	PYTHONPATH=src:functions/upload:functions/convert .venv/bin/python -m tests.faults.soak \
+		$(if $(SEED),--seed $(SEED)) --uploads $(or $(UPLOADS),60) --minutes $(or $(MINUTES),5)
 
 bench: setup ## measure speed and memory, with nothing else running
 	@for name in upload platform cold_start convert segments; do PYTHONPATH=src:functions/convert .venv/bin/python -m bench.$$name || exit 1; done
