@@ -104,8 +104,8 @@ def memory(video: Path, workshop: Workshop, function: RunningFunction) -> None:
     print(f"{video.stat().st_size / MIB:.0f} MiB of video: {shown} (goal 120 MB together)")
 
 
-def watch(worker: psutil.Process, peaks: dict[str, int], done: threading.Event) -> None:
-    while not done.wait(0.01):
+def watch(worker: psutil.Process, peaks: dict[str, int], done: threading.Event, every_s: float = 0.01) -> None:
+    while not done.wait(every_s):
         own = worker.memory_info().rss
         child = sum(resident(process) for process in worker.children())
         for name, now in (("function", own), ("ffmpeg", child), ("together", own + child)):

@@ -3,9 +3,10 @@
     PYTHONPATH=src:functions/convert .venv/bin/python -m bench.segments [--rounds N] [--hours 0.5 3]
 
 As many convert functions as there are cores take the events of each video side by side, as the Triggers have them do.
-Prints wall times and their ratio, the longest invocation, the peak memory of one function with its ffmpeg, and the
-bytes that MongoDB gave over those of the video. Then, from the cost of each step, how long a video of 10 hours and
-50 GB takes on many cores.
+Prints wall and processor times and their ratios (neighbours on the machine lengthen the first more than the second),
+the longest invocation, the peak memory of one function with its ffmpeg, and the bytes that MongoDB gave over those of
+the video. Then how long a video of 10 hours and 50 GB takes on many cores. What its bytes cost and what its packets do
+is told by the same sound in a video of that bit rate.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,11 @@ from typing import Any
 
 import psutil
 
-from audiolift import store
+from audiolift import segments, store
 from bench.convert import ENCODE, MIB, looped, seconds, watch
 from bench.servers import mongod
 from convert_settings import ConvertSettings
+from local.media import big_buck_bunny
 from tests.functions import RunningFunction, deliver, running
 from tests.peers import Sink, sink
 from tests.videos import run
@@ -36,6 +38,10 @@ GOALS = {0.5: 0.70, 3.0: 0.65}
 #: Big Buck Bunny lasts 5.3 s.
 LOOPS_PER_HOUR = 678
 LARGE_HOURS, LARGE_BYTES, CORES = 10, 50e9, (8, 64, 512)
+#: Bits per second that make a video as heavy as the large one.
+HEAVY = str(round(LARGE_BYTES * 8 / LARGE_HOURS / 3600))
+#: Looking at its memory more often would take a function's time.
+WATCH_S = 0.2
 
 
 @dataclass
@@ -45,6 +51,14 @@ class Invocations:
     plan: list[float] = field(default_factory=list)
     segment: list[float] = field(default_factory=list)
     join: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What something took: seconds on the clock and of all processors together."""
+
+    wall_s: float
+    cpu_s: float
 
 
 def main() -> None:
@@ -58,7 +72,11 @@ def main() -> None:
             for hours in arguments.hours:
                 video = looped(Path(scratch), round(hours * LOOPS_PER_HOUR))
                 took = compare(hours, video, workshop, workers, broker, arguments.rounds)
-            model(took, hours, video.stat().st_size)
+            light, heavy = (
+                (one.stat().st_size, planned_s(one, workshop, workers[0], broker, arguments.rounds))
+                for one in (video, heavier(video))
+            )
+            model(took, hours, light, heavy)
 
 
 @contextmanager
@@ -74,48 +92,54 @@ def compare(
     hours: float, video: Path, workshop: Workshop, workers: Sequence[RunningFunction], broker: Sink, rounds: int
 ) -> Invocations:
     """Converts a video again and again, and prints what that takes."""
-    bare, ours, took = [], [], Invocations()
+    bare, ours, took = list[Cost](), list[Cost](), Invocations()
     peaks: dict[str, int] = {"function": 0, "ffmpeg": 0, "together": 0}
-    read = 0.0
     for _ in range(rounds):
-        bare.append(seconds(lambda: run("-i", video, *ENCODE, video.with_suffix(".bare.mp3"))))
+        bare.append(cost(lambda: run("-i", video, *ENCODE, video.with_suffix(".bare.mp3"))))
         job_id = workshop.upload(video)
-        before = given(workshop)
         with watched(workers[0], peaks):
-            ours.append(seconds(lambda: convert(job_id, workers, broker, took)))  # noqa: B023  # called at once
-        read = (given(workshop) - before) / video.stat().st_size
-        assert workshop.job(job_id)["state"] == "converted", workshop.job(job_id).get("error")
+            before = given(workshop)
+            ours.append(cost(lambda: convert(job_id, workers, broker, took)))  # noqa: B023  # called at once
+            read = given(workshop) - before
+        job = workshop.job(job_id)
+        assert job["state"] == "converted", job.get("error")
         store.delete(workshop.videos, job_id)
-    one, other = statistics.median(ours), statistics.median(bare)
+        store.delete(workshop.mp3s, job["audio"]["file_id"])
     goal = GOALS.get(hours, min(GOALS.values()))
-    print(f"{hours:g} h: convert {one:.2f} s, bare ffmpeg {other:.2f} s: {one / other:.2f}x (goal {goal:.2f}x)")
+    wall, other = (statistics.median(one.wall_s for one in costs) for costs in (ours, bare))
+    print(f"{hours:g} h: convert {wall:.2f} s, bare ffmpeg {other:.2f} s: {wall / other:.2f}x (goal {goal:.2f}x)")
+    cpu, other = (statistics.median(one.cpu_s for one in costs) for costs in (ours, bare))
+    print(f"     processor {cpu:.2f} s, with MongoDB's; bare ffmpeg {other:.2f} s: {cpu / other:.2f}x")
     print(f"     the longest invocation {max(took.plan + took.segment + took.join):.2f} s (goal 30 s)")
-    print(f"     memory {peaks['together'] / MIB:.0f} MiB (goal 120 MB)   read {read:.2f}x of the video (goal 1.1x)")
+    size, made = video.stat().st_size, job["audio"]["size"]
+    print(
+        f"     memory {peaks['together'] / MIB:.0f} MiB (goal 120 MB)   read {read / size:.2f}x of the video's"
+        f" {size / 1e6:.0f} MB (goal 1.1x), of which the MP3, to join it, {made / size:.2f}x"
+    )
     return took
 
 
 def convert(job_id: str, workers: Sequence[RunningFunction], broker: Sink, took: Invocations) -> None:
     """Has the functions take the events of a job, one each at a time, until there are no more."""
+    due = plan(job_id, workers[0], broker, took.plan)
     waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    waiting.put(uploaded(job_id))
-    seen = [0]
+    for event in due:
+        waiting.put(event)
+    seen = [len(broker.of(job_id))]
     ended = threading.Event()
     lock = threading.Lock()
 
     def work(worker: RunningFunction) -> None:
         while (event := waiting.get()) is not None:
-            began = time.perf_counter()
-            assert deliver(worker.url, event).status_code == 204
-            spent = time.perf_counter() - began
+            spent = delivered(worker, event)
             with lock:
                 # Each event is published before the request that made it due is answered.
                 new = broker.of(job_id)[seen[0] :]
                 seen[0] += len(new)
             done = any(one["type"].endswith("audio.converted.v1") for one in new)
-            kind = took.plan if "uploaded" in event["type"] else took.join if done else took.segment
-            kind.append(spent)
+            (took.join if done else took.segment).append(spent)
             for one in new:
-                if "segment" in one["type"] or "uploaded" in one["type"]:
+                if "segment" in one["type"]:
                     waiting.put(one)
             if done:
                 ended.set()
@@ -130,6 +154,35 @@ def convert(job_id: str, workers: Sequence[RunningFunction], broker: Sink, took:
         thread.join()
 
 
+def plan(job_id: str, worker: RunningFunction, broker: Sink, took: list[float]) -> Sequence[dict[str, Any]]:
+    """Has a function take the sound track of a job, take after take, until segments are due."""
+    due = [uploaded(job_id)]
+    while "uploaded" in due[0]["type"]:
+        seen = len(broker.of(job_id))
+        took.append(delivered(worker, due[0]))
+        due = broker.of(job_id)[seen:]
+    return due
+
+
+def delivered(worker: RunningFunction, event: dict[str, Any]) -> float:
+    """How many seconds a function took for an event."""
+    began = time.perf_counter()
+    assert deliver(worker.url, event).status_code == 204
+    return time.perf_counter() - began
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    """What something takes that is done by processes which this one has started."""
+    before, wall_s = _cpu_s(), seconds(work)
+    return Cost(wall_s, _cpu_s() - before)
+
+
+def _cpu_s() -> float:
+    here = psutil.Process()
+    ended, running = here.cpu_times()[2:4], (one.cpu_times()[:4] for one in here.children(recursive=True))
+    return sum(ended) + sum(map(sum, running))
+
+
 def given(workshop: Workshop) -> int:
     """Bytes that MongoDB has sent to all of its clients."""
     return int(workshop.videos.client.admin.command("serverStatus")["network"]["bytesOut"])
@@ -140,28 +193,57 @@ def watched(function: RunningFunction, peaks: dict[str, int]) -> Iterator[None]:
     """Notes the peak memory of a function."""
     worker = psutil.Process(function.process.pid).children()[0]
     done = threading.Event()
-    watcher = threading.Thread(target=watch, args=(worker, peaks, done))
+    watcher = threading.Thread(target=watch, args=(worker, peaks, done, WATCH_S))
     watcher.start()
     yield
     done.set()
     watcher.join()
 
 
-def model(took: Invocations, hours: float, size: int) -> None:
-    """Prints how long a larger video takes on many cores: one plan, segments side by side, one join."""
-    segments = round(LARGE_HOURS * 3600 / ConvertSettings.segment_s)
-    # A plan reads all of the video, and counts packets: whichever of the two there is more of decides.
-    # Planning has one invocation for each take.
-    plan = sum(took.plan) / len(took.join) * max(LARGE_BYTES / size, LARGE_HOURS / hours)
+def heavier(video: Path) -> Path:
+    """The sound of a video beside a picture of the bit rate `HEAVY`."""
+    picture, heavy = video.with_name("picture.mp4"), video.with_name("heavy.mp4")
+    rate = ("-b:v", HEAVY, "-minrate", HEAVY, "-maxrate", HEAVY, "-bufsize", HEAVY)
+    run("-i", big_buck_bunny(), "-an", "-c:v", "mpeg2video", *rate, picture)
+    both = ("-map", "0:v", "-map", "1:a", "-c", "copy", "-shortest")
+    run("-stream_loop", "-1", "-i", picture, "-i", video, *both, heavy)
+    return heavy
+
+
+def planned_s(video: Path, workshop: Workshop, worker: RunningFunction, broker: Sink, rounds: int) -> float:
+    """How many seconds it takes to take the sound track out of a video and to plan its segments."""
+    found = list[float]()
+    for _ in range(rounds):
+        job_id, took = workshop.upload(video), list[float]()
+        plan(job_id, worker, broker, took)
+        found.append(sum(took))
+        store.delete(workshop.videos, job_id)
+        segments.clear(workshop.stores.segments, workshop.stores.scratch, job_id)
+    return statistics.median(found)
+
+
+def model(took: Invocations, hours: float, light: tuple[int, float], heavy: tuple[int, float]) -> None:
+    """Prints how long a larger video takes on many cores: one plan, segments side by side, one join.
+
+    Args:
+        took: The invocations for videos of so many hours.
+        hours: And for the two that follow.
+        light: The bytes of a video, and the seconds that it took to plan its segments.
+        heavy: The same with more bytes around the same sound.
+    """
+    count = round(LARGE_HOURS * 3600 / ConvertSettings.segment_s)
+    s_per_byte = (heavy[1] - light[1]) / (heavy[0] - light[0])
+    read = s_per_byte * LARGE_BYTES
+    packets = (light[1] - s_per_byte * light[0]) * LARGE_HOURS / hours
     segment = statistics.median(took.segment)
     join = max(statistics.median(took.join) - segment, 0) * LARGE_HOURS / hours
-    print(f"a model of {LARGE_HOURS} h and {LARGE_BYTES / 1e9:.0f} GB: {segments} segments of {segment:.2f} s each")
+    print(
+        f"a model of {LARGE_HOURS} h and {LARGE_BYTES / 1e9:.0f} GB: {count} segments of {segment:.2f} s each, and what"
+        f" does not scale:\n     {read:.1f} s read the video ({1e-6 / s_per_byte:.0f} MB/s), {packets:.1f} s take its"
+        f" packets out, {join:.1f} s join"
+    )
     for cores in CORES:
-        side_by_side = -(-segments // cores) * segment
-        print(
-            f"     {cores:4} cores: {plan + side_by_side + join:6.1f} s, of which {plan:.1f} s take the track out and"
-            f" {join:.1f} s join: these do not scale"
-        )
+        print(f"     {cores:4} cores: {read + packets + -(-count // cores) * segment + join:6.1f} s")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ class Take:
         header: How many bytes come before the clusters.
         clusters: Of each the size in bytes, how many packets it has, and whether it discards samples.
         packets: How many were taken.
-        remembered: Of each of the last clusters up to its end, also of takes before, the hashes of its packets.
+        remembered: Of each of the last clusters up to its end the hashes of its packets; no use
+            where it is complete.
         reached_s: About when it ends, in seconds after the start of the video.
         complete: Whether there are no more.
         said: What ffmpeg said at the end.
@@ -202,26 +203,27 @@ def joined(takes: Sequence[Take], bucket: Bucket) -> PacketTrack:
 class _Keeper:
     """Writes the pieces of a stream that were not stored before."""
 
-    def __init__(self, stream: Stream, writer: Writer, seam: _Seam, remembered: deque[bytes], *, take_s: float) -> None:
+    def __init__(
+        self, stream: Stream, writer: Writer, seam: _Seam, before: Sequence[bytes], *, is_timed: bool, take_s: float
+    ) -> None:
         self.header = self.packets = 0
         self.clusters: list[tuple[int, int, bool]] = []
-        self.remembered = remembered
+        self.remembered = deque(() if is_timed else before, maxlen=_TIMED if is_timed else _UNTIMED)
         self._stream, self._writer, self._seam, self._take_s = stream, writer, seam, take_s
-        self._ends_at = math.inf
+        self._is_first, self._is_timed, self._ends_at = not before, is_timed, math.inf
 
     def keep(self, pieces: Iterable[Piece]) -> None:
         """Raises a `_TimeUpError` behind the last one of the take."""
         for piece in pieces:
             if piece.packets:
                 self._keep(piece)
-            elif not self.remembered:
+            elif self._is_first:
                 self._writer.write(piece.data)
                 self.header += len(piece.data)
 
     def _keep(self, piece: Piece) -> None:
-        digests = [hashlib.blake2b(payload, digest_size=_DIGEST).digest() for payload in piece.payloads()]
-        known = self._seam.known(digests)
-        if known == len(digests):
+        known = 0 if self._seam.found else self._seam.known(_digests(piece))
+        if known == len(piece.packets):
             return
         piece = self._stream.without(piece, known) if known else piece
         self._writer.write(piece.data)
@@ -229,13 +231,15 @@ class _Keeper:
         self._ends_at = self._ends_at if self.clusters else time.monotonic() + self._take_s
         self.clusters.append((len(piece.data), piece.count, piece.discards))
         self.packets += len(piece.packets)
-        self.remembered.append(b"".join(digests[known:]))
-        if self._is_enough() and _is_telling(self.remembered):
+        is_over = time.monotonic() >= self._ends_at or len(self.clusters) >= _MOST_CLUSTERS
+        # To hash all packets would be a tenth of the work. Where few are remembered, those after the time are enough.
+        if is_over or not self._is_timed:
+            self.remembered.append(b"".join(_digests(piece)))
+        if is_over and self._is_enough() and _is_telling(self.remembered):
             raise _TimeUpError
 
     def _is_enough(self) -> bool:
-        count = len(self.clusters)
-        return count > _TIMED and (time.monotonic() >= self._ends_at or count >= _MOST_CLUSTERS)
+        return len(self.clusters) > _TIMED and len(self.remembered) >= _TIMED
 
 
 def _write(
@@ -255,8 +259,8 @@ def _write(
     if track.codec == "aac" and _BROADCAST.intersection(media.formats):
         stream = AdtsStream(0.0 if seek_s else recipe.in_video(0.0, media, track))
     writer = Writer(bucket, file_id, name=f"{file_id}.{stream.form}", content_type="application/octet-stream")
-    kept = deque(remembered, maxlen=_TIMED if recipe.TIMED.intersection(media.formats) else _UNTIMED)
-    keeper = _Keeper(stream, writer, seam, kept, take_s=take_s)
+    is_timed = not recipe.TIMED.isdisjoint(media.formats)
+    keeper = _Keeper(stream, writer, seam, remembered, is_timed=is_timed, take_s=take_s)
     arguments = packet_recipe.take(passes.reader.url, track.stream, form=stream.form, seek_s=seek_s, until_s=until_s)
     said, complete = "", False
     try:
@@ -282,6 +286,10 @@ def _write(
         complete,
         said,
     )
+
+
+def _digests(piece: Piece) -> list[bytes]:
+    return [hashlib.blake2b(payload, digest_size=_DIGEST).digest() for payload in piece.payloads()]
 
 
 def _is_telling(remembered: Iterable[bytes]) -> bool:

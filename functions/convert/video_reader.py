@@ -22,6 +22,8 @@ from audiolift.store import Bucket, File
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
 _BLOCK = 65536
+#: Bytes on their way to ffmpeg, which often hangs up after the first ones; by itself the kernel takes megabytes.
+_SENT = 256 * 1024
 
 #: Bytes, from and up to.
 Span = tuple[int, int]
@@ -40,6 +42,7 @@ class VideoReader(ThreadingHTTPServer):
 
     def __init__(self, bucket: Bucket, files: Sequence[File], spans: Sequence[Span]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT)
         self.bucket = bucket
         sizes = [file.size for file in files]
         self._parts = [(files[number].id, start, end) for span in spans for number, start, end in _within(sizes, *span)]
