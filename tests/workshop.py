@@ -57,7 +57,9 @@ class Workshop:
             VideoUploaded(job_id, job_id, "", 0, {}),
             stores=self.stores,
             publish=self.sent.append,
-            settings=ConvertSettings(mongodb_uri="", k_sink="", **{"segment_from_s": 86400} | settings),
+            settings=ConvertSettings(
+                mongodb_uri="", k_sink="", **{"segment_from_s": 86400, "quota_minutes": 10**9} | settings
+            ),
         )
 
     def segmented(self, video: Path | bytes, *, every_s: int = 5, window: int = 16, **options: Any) -> Job:

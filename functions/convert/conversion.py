@@ -19,7 +19,7 @@ import joining
 import planning
 import storing
 import video_reader
-from audiolift import covers, leases, metrics, options, store
+from audiolift import covers, leases, metrics, options, quotas, store
 from audiolift import jobs as job_store
 from audiolift import segments as segment_store
 from audiolift.covers import Cover
@@ -169,23 +169,28 @@ def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSetting
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
     report = _reporter(stores.jobs, job, settings.lease_s)
     wanted = options.from_dict(job["options"])
-    keep = functools.partial(
-        storing.keep, job=job, mp3s=stores.mp3s, split=wanted.chapters == "split",
-        alive=functools.partial(report, 99.0, None),
-    )  # fmt: skip
     with video_reader.serve(stores.videos, video) as reader:
         passes = Passes(reader, limits, report, settings.max_duration_s)
         media, said = passes.look()
         job_store.note_media(stores.jobs, job, contents.describe(media, said))
         source = extraction.choose(passes, media, said, wanted)
+        if not job.get("plan") and not job.get("takes"):
+            quotas.charge(stores.videos, job, source.expected_s or 0, usual_minutes=settings.quota_minutes)
         cover = _cover(job, wanted, stores.videos)
+
+        def keep(sound: Sound) -> tuple[File, Sound]:
+            if source.expected_s is None:
+                # Only now it is known how long it is.
+                quotas.recharge(stores.videos, job, sound.duration_s)
+            alive = functools.partial(report, 99.0, None)
+            return storing.keep(sound, job, stores.mp3s, split=wanted.chapters == "split", alive=alive), sound
+
         if job.get("plan"):
-            sound = joining.join(passes, job, source, cover, stores, most_bytes=settings.max_audio_bytes)
-            return keep(sound), sound
+            return keep(joining.join(passes, job, source, cover, stores, most_bytes=settings.max_audio_bytes))
         if planning.is_long(source, video.size, settings) and _plan(passes, job, source, stores, settings):
             return None
         with extraction.extract(passes, source, cover=cover) as sound:
-            return keep(sound), sound
+            return keep(sound)
 
 
 def _plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from audiolift.quotas import MINUTES
 from audiolift.settings import setting
 from audiolift.store import parse_uri
 
@@ -30,6 +31,9 @@ class ConvertSettings:
     deadline_s: float = setting("How long one delivery of an event may take, in seconds.", default=540, at_least=1)
     lease_s: float = setting("After how many silent seconds another worker takes a job over.", default=15, at_least=3)
     max_attempts: int = setting("How often the conversion of a job is begun.", default=10, at_least=1)
+    quota_minutes: int = setting(
+        "How many minutes of sound an account may have converted in 24 hours.", default=MINUTES, at_least=1
+    )
     ffmpeg_memory_bytes: int = setting("The most memory that ffmpeg may use.", default=384 * MIB, at_least=128 * MIB)
 
     @property

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from audiolift import covers, languages, options
+from audiolift import covers, languages, options, quotas
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
+from audiolift.quotas import Limits
 from audiolift.store import Bucket
 
 
-def convert(job: Job, given: Mapping[str, Any], *, jobs: Jobs, videos: Bucket) -> Job:
+def convert(job: Job, given: Mapping[str, Any], *, jobs: Jobs, videos: Bucket, limits: Limits) -> Job:
     """Moves a waiting job on; its `video.uploaded` is due then.
 
     Args:
@@ -18,17 +19,20 @@ def convert(job: Job, given: Mapping[str, Any], *, jobs: Jobs, videos: Bucket) -
         given: A merge patch (RFC 7396) of the options that came with the upload: null takes one away.
         jobs: The jobs.
         videos: Where covers are.
+        limits: What accounts may take.
 
     Returns:
         The job; also where it was converted with the very same options before.
 
     Raises:
-        PermanentError: `option_invalid`, `job_not_waiting`; `job_not_found` where it was deleted meanwhile.
+        PermanentError: `option_invalid`, `job_not_waiting`, `quota_jobs`, `quota_minutes`; `job_not_found` where it was
+            deleted meanwhile.
     """
     merged = {name: value for name, value in (job["options"] | dict(given)).items() if value is not None}
     wanted = options.from_dict(merged)
     if job["state"] == "waiting":
         _check_track(wanted.track, job.get("media"))
+        quotas.admit(jobs, job["_id"], owner=job["owner"], state="waiting", size=0, usual=limits)
         if wanted.cover_id and wanted.cover != job["options"].get("cover"):
             covers.attach(videos, wanted.cover_id, owner=job["owner"], job_id=job["_id"])
         if moved := job_store.convert_waiting(jobs, job, wanted.to_dict()):

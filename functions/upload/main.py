@@ -22,6 +22,7 @@ import choosing
 import dead_letters
 import delivering
 import figures
+import me
 import pages
 import receiving
 import sweeping
@@ -74,7 +75,7 @@ def watcher() -> Watcher:
 @functools.cache
 def desk() -> tus.Desk:
     """Where resumable uploads are served; once per process."""
-    terms = Terms(SETTINGS.max_video_bytes, SETTINGS.resumable_s, SETTINGS.retention_s)
+    terms = Terms(SETTINGS.max_video_bytes, SETTINGS.resumable_s, SETTINGS.retention_s, SETTINGS.limits)
     return tus.Desk(stores(), terms, send=_send_outbox)
 
 
@@ -104,6 +105,7 @@ async def take_video(request: Request) -> Response:
         videos=(await _stores()).videos,
         max_bytes=SETTINGS.max_video_bytes,
         retention_s=SETTINGS.retention_s,
+        limits=SETTINGS.limits,
     )
     await run_in_threadpool(_send_outbox, job["_id"])
     headers = {"Location": f"/jobs/{job['_id']}"} | ({} if new else {"Idempotency-Replayed": "true"})
@@ -154,7 +156,9 @@ async def convert_job(request: Request) -> Response:
     job = await _own_job(request)
     given = await asking.json_object(request)
     found = await _stores()
-    job = await run_in_threadpool(lambda: choosing.convert(job, given, jobs=found.jobs, videos=found.videos))
+    job = await run_in_threadpool(
+        lambda: choosing.convert(job, given, jobs=found.jobs, videos=found.videos, limits=SETTINGS.limits)
+    )
     await run_in_threadpool(_send_outbox, job["_id"])
     return JSONResponse(job_view(job), 202)
 
@@ -234,6 +238,14 @@ def about_admin(act: admin_desk.Act) -> Endpoint:
     return answering(endpoint)
 
 
+async def about_me(request: Request) -> Response:
+    """GET /me: who the token speaks for, what they may take and do take, and how long it is kept."""
+    owner = await _owner(request)
+    found = await _stores()
+    shown = await run_in_threadpool(me.view, owner, jobs=found.jobs, settings=SETTINGS)
+    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+
 async def download(request: Request) -> Response:
     """GET /download?fid=: the same by the audio's id."""
     owner = await _owner(request)
@@ -248,7 +260,8 @@ async def download(request: Request) -> Response:
 async def sweep(request: Request) -> Response:
     """POST /sweep: what the PingSource asks for every minute."""
     _only_from_the_cluster(request)
-    done = await run_in_threadpool(sweeping.sweep, await _stores(), publish=PUBLISH, stall_s=SETTINGS.stall_s)
+    kept = sweeping.Kept(stall_s=SETTINGS.stall_s, video_s=SETTINGS.video_retention_s)
+    done = await run_in_threadpool(sweeping.sweep, await _stores(), publish=PUBLISH, kept=kept)
     log.info("swept: %s", ", ".join(f"{count} {name}" for name, count in done.items() if count) or "nothing to do")
     return Response(status_code=204)
 
@@ -317,6 +330,7 @@ APP = Starlette(
             for method, path, act in admin_desk.ROUTES
             if SETTINGS.admin_key
         ),
+        Route("/me", answering(about_me), methods=["GET"]),
         Route("/download", answering(download), methods=["GET"]),
         Route("/sweep", answering(sweep), methods=["POST"]),
         Route("/dead-letters", answering(dead_letter), methods=["POST"]),

@@ -18,6 +18,7 @@ from audiolift import covers, logs, options, store
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
+from audiolift.quotas import Allowance, Limits
 from audiolift.store import BATCH, Bucket, File, Writer
 from audiolift.tokens import Owner
 from forms import Field, FileData, FileStart, parts
@@ -56,9 +57,10 @@ class Arrival:
 class Sink:
     """Feeds a `Writer` from the event loop: one batch is stored in a thread while the next one arrives."""
 
-    def __init__(self, writer: Writer, *, limit: int) -> None:
+    def __init__(self, writer: Writer, *, limit: int, allowance: Allowance) -> None:
         self._writer = writer
         self._limit = limit
+        self._allowance = allowance
         self._pieces: list[bytes] = []
         self._held = 0
         self._storing: asyncio.Task[None] | None = None
@@ -69,6 +71,10 @@ class Sink:
         self.size += len(data)
         if self.size > self._limit:
             raise PermanentError("upload_too_large", limit=self._limit)
+        if self.size > self._allowance.bytes:
+            # First: two threads at once would each keep the memory of a batch.
+            await self.settle()
+            await run_in_threadpool(self._allowance.cover, self.size)
         self._pieces.append(data)
         self._held += len(data)
         if self._held >= BATCH:
@@ -91,7 +97,14 @@ class Sink:
 
 
 async def receive(
-    request: Request, body: AsyncIterator[bytes], *, jobs: Jobs, videos: Bucket, max_bytes: int, retention_s: int
+    request: Request,
+    body: AsyncIterator[bytes],
+    *,
+    jobs: Jobs,
+    videos: Bucket,
+    max_bytes: int,
+    retention_s: int,
+    limits: Limits,
 ) -> tuple[Job, bool]:
     """Stores the video and makes its job; on any error nothing stays behind.
 
@@ -114,7 +127,11 @@ async def receive(
     if known:
         return known, False
     try:
-        return await _store(request, body, given, job_id, jobs=jobs, videos=videos, max_bytes=max_bytes), True
+        allowance = Allowance(jobs, job_id, owner=request.owner.id, usual=limits, size=0)
+        await run_in_threadpool(allowance.ask, request.declared_size or 0)
+        return await _store(
+            request, body, given, job_id, jobs=jobs, videos=videos, max_bytes=max_bytes, allowance=allowance
+        ), True
     except BaseException:
         # Shielded: a client that hangs up cancels the request, and must not cancel the tidying too.
         await asyncio.shield(asyncio.create_task(run_in_threadpool(discard, job_id, jobs=jobs, videos=videos)))
@@ -156,10 +173,10 @@ def _fingerprint(request: Request) -> str:
 
 async def _store(
     request: Request, body: AsyncIterator[bytes], given: dict[str, str], job_id: str,
-    *, jobs: Jobs, videos: Bucket, max_bytes: int,
+    *, jobs: Jobs, videos: Bucket, max_bytes: int, allowance: Allowance,
 ) -> Job:  # fmt: skip
     writer = Writer(videos, job_id, name=job_id, content_type="application/octet-stream")
-    arrival = Arrival(Sink(writer, limit=max_bytes), options=dict(given))
+    arrival = Arrival(Sink(writer, limit=max_bytes, allowance=allowance), options=dict(given))
     alive = _touching(body, job_id, jobs=jobs, limit=max_bytes + FORM_BYTES)
     try:
         await _attach_cover(given, request, job_id, videos=videos)

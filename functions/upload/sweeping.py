@@ -61,7 +61,15 @@ class Stores:
     segments: Bucket
 
 
-def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | None = None) -> dict[str, int]:
+@dataclass(frozen=True)
+class Kept:
+    """Seconds that an upload is kept without a byte, and a video whose audio is there."""
+
+    stall_s: int
+    video_s: int
+
+
+def sweep(stores: Stores, *, publish: Publish, kept: Kept, now: datetime | None = None) -> dict[str, int]:
     """Does all steps once.
 
     Returns:
@@ -71,15 +79,17 @@ def sweep(stores: Stores, *, publish: Publish, stall_s: int, now: datetime | Non
         TransientError: A step met an outage; all that could be done is done.
     """
     now = now or datetime.now(UTC)
-    stalled = {"state": "uploading", "tus": None, "updated_at": {"$lt": now - timedelta(seconds=stall_s)}}
+    stalled = {"state": "uploading", "tus": None, "updated_at": {"$lt": now - timedelta(seconds=kept.stall_s)}}
     unresumed = {"state": "uploading", "tus.expires_at": {"$lt": now}}
     expired = {"state": {"$nin": ["uploading", "deleted"]}, "expires_at": {"$lt": now}}
+    unneeded = {"video.done_at": {"$lt": now - timedelta(seconds=kept.video_s)}}
     forgotten = {"state": "deleted", "updated_at": {"$lt": now - TOMBSTONE}}
     unsent = {"outbox.id": {"$exists": True}, "updated_at": {"$lt": now - OUTBOX_GRACE}}
     steps: list[tuple[str, dict[str, Any], Callable[[Job], object]]] = [
         ("abandoned uploads", stalled, lambda job: discard(job["_id"], jobs=stores.jobs, videos=stores.videos)),
         ("unresumed uploads", unresumed, lambda job: discard(job["_id"], jobs=stores.jobs, videos=stores.videos)),
         ("expired jobs", expired, lambda job: job_store.delete(stores.jobs, job["_id"])),
+        ("videos with their audio", unneeded, lambda job: _remove_video(job, stores)),
         ("deleted jobs", {"state": "deleted", "purged": None}, lambda job: purge(job, stores)),
         ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),
         ("stalled conversions", _stalled(now), lambda job: _restart(job, stores.jobs)),
@@ -149,6 +159,13 @@ def _forget(job: Job, stores: Stores) -> None:
     # Once more, for a worker that wrote on while its job was deleted, and was killed before it could tidy.
     purge(job, stores)
     stores.jobs.delete_one({"_id": job["_id"], "state": "deleted"})
+
+
+def _remove_video(job: Job, stores: Stores) -> None:
+    # Noted after it is done: what is cut off is done again.
+    store.delete(stores.videos, job["_id"])
+    gone = {"$set": {"video.removed_at": datetime.now(UTC)}, "$unset": {"video.done_at": ""}, "$inc": {"version": 1}}
+    stores.jobs.update_one({"_id": job["_id"], "video.done_at": job["video"]["done_at"]}, gone)
 
 
 def _stalled(now: datetime) -> dict[str, Any]:

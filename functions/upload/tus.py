@@ -21,7 +21,7 @@ import tus_headers
 import tus_state
 from audiolift import covers, options
 from audiolift import jobs as job_store
-from audiolift.errors import PermanentError
+from audiolift.errors import AudioliftError, PermanentError
 from audiolift.jobs import Job
 from audiolift.tokens import Owner
 from tus_body import Appending, append
@@ -128,13 +128,15 @@ async def _create(call: Call, desk: Desk) -> Response:
 
 
 def _begin(call: Call, desk: Desk, plan: Plan) -> Job:
-    job = tus_state.create(desk.stores.jobs, plan, owner=call.owner, terms=desk.terms, traceparent=call.traceparent)
-    if cover_id := options.cover_id(plan.options.get("cover")):
-        try:
-            covers.attach(desk.stores.videos, cover_id, owner=call.owner.id, job_id=job["_id"])
-        except PermanentError:
-            _remove(job, desk)
-            raise
+    jobs, videos = desk.stores.jobs, desk.stores.videos
+    job = tus_state.create(jobs, plan, owner=call.owner, terms=desk.terms, traceparent=call.traceparent)
+    try:
+        tus_state.allowance(jobs, job, terms=desk.terms).ask(plan.length or 0)
+        if cover_id := options.cover_id(plan.options.get("cover")):
+            covers.attach(videos, cover_id, owner=call.owner.id, job_id=job["_id"])
+    except AudioliftError:
+        _remove(job, desk)
+        raise
     return job
 
 
@@ -195,6 +197,8 @@ async def _append(call: Call, desk: Desk, job: Job, *, length: int | None) -> Jo
         raise beyond
 
     def begin() -> Appending:
+        # What is known to come is asked for before it does.
+        tus_state.allowance(jobs, job, terms=terms).cover(length or job["tus"]["offset"] + (call.declared_size or 0))
         claimed = tus_state.claim(jobs, job, length=length, terms=terms)
         return Appending(claimed, jobs=jobs, videos=videos, terms=terms, checksum=checksum)
 

@@ -77,6 +77,7 @@ class Appending:
         self._jobs = jobs
         self._videos = videos
         self._terms = terms
+        self._allowance = tus_state.allowance(jobs, job, terms=terms)
         self._checksum = checksum
         self._recorded_at = time.monotonic()
         self._writer = ResumingWriter(
@@ -89,6 +90,7 @@ class Appending:
 
     def store(self, pieces: Sequence[bytes]) -> None:
         """Stores the next bytes, and records how far they reach if that was not done for `RECORD_S`."""
+        self._allowance.cover(self._writer.size + sum(map(len, pieces)))
         if self._checksum:
             self._checksum.update(pieces)
         self._writer.write_all(pieces)

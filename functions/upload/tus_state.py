@@ -19,6 +19,7 @@ from pymongo import ReturnDocument
 from audiolift import jobs as job_store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
+from audiolift.quotas import Allowance, Limits
 from audiolift.tokens import Owner
 
 #: How often a writer records where it is: what a killed process costs at most, in time of sending.
@@ -27,11 +28,12 @@ RECORD_S = 1.0
 
 @dataclass(frozen=True)
 class Terms:
-    """What uploads are held to: bytes at most, and seconds that an upload, or its job, is kept."""
+    """What uploads are held to: bytes at most, seconds that an upload, or its job, is kept, and the owner's limits."""
 
     max_bytes: int
     resumable_s: int
     retention_s: int
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def create(jobs: Jobs, plan: Plan, *, owner: Owner, terms: Terms, traceparent: s
         traceparent=traceparent,
         tus=tus,
     )
-    return {"_id": job_id, "state": "uploading", "tus": tus}
+    return {"_id": job_id, "owner": owner.id, "state": "uploading", "tus": tus}
 
 
 def find(jobs: Jobs, upload_id: str, *, owner: Owner) -> Job:
@@ -83,6 +85,12 @@ def find(jobs: Jobs, upload_id: str, *, owner: Owner) -> Job:
     if job["state"] == "deleted" or (is_open(job) and job["tus"]["expires_at"] <= datetime.now(UTC)):
         raise PermanentError("upload_gone")
     return job
+
+
+def allowance(jobs: Jobs, job: Job, *, terms: Terms) -> Allowance:
+    """What the upload may store: all of it, where its length was known at the beginning, else what is stored."""
+    admitted = job["tus"]["length"] or job["tus"]["offset"]
+    return Allowance(jobs, job["_id"], owner=job["owner"], usual=terms.limits, size=admitted)
 
 
 def is_open(job: Job) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from audiolift.addresses import Networks, parse_networks
 from audiolift.admin import parse_key
 from audiolift.links import Keys, parse_keys
+from audiolift.quotas import MINUTES, Limits
 from audiolift.settings import parse_base_url, setting
 from audiolift.store import parse_uri
 
@@ -25,7 +26,25 @@ class UploadSettings:
     token_audience: str = setting("the `aud` that access tokens must have", default="audiolift")
     max_video_bytes: int = setting("the largest video accepted, in bytes", default=50 * 1024**3, at_least=1)
     retention_s: int = setting(
-        "how long a job is kept, with its video and audio, in seconds", default=604800, at_least=60
+        "how long a job is kept, with its audio and, where it has none, its video, in seconds",
+        default=604800,
+        at_least=60,
+    )
+    video_retention_s: int = setting(
+        "how long a video is kept once its audio is there, in seconds, and no longer than its job",
+        default=86400,
+        at_least=0,
+    )
+    quota_storage_bytes: int = setting(
+        "how many bytes of videos and audio an account may have stored", default=200 * 1024**3, at_least=1
+    )
+    quota_jobs: int = setting(
+        "how many videos of an account may be arriving, waiting for a worker or in work at once",
+        default=100,
+        at_least=1,
+    )
+    quota_minutes: int = setting(
+        "how many minutes of sound an account may have converted in 24 hours", default=MINUTES, at_least=1
     )
     link_valid_s: int = setting(
         "the longest that a download link can be asked for, in seconds", default=604800, at_least=60
@@ -46,3 +65,8 @@ class UploadSettings:
         "how long a resumable upload waits for its next byte, in seconds, before it expires", default=86400, at_least=1
     )
     watch_s: int = setting("how long one progress stream stays open, in seconds", default=540, at_least=1)
+
+    @property
+    def limits(self) -> Limits:
+        """What an account may take."""
+        return Limits(self.quota_storage_bytes, self.quota_jobs, self.quota_minutes)

@@ -55,6 +55,18 @@ CODES: dict[str, Code] = {
     ),
     # Uploads and jobs
     "upload_too_large": Code(413, "The video is larger than the {limit} bytes that are accepted."),
+    "quota_storage": Code(
+        403,
+        "There is not enough room: {used} of your {limit} bytes are taken. Please delete jobs that you do not need.",
+    ),
+    "quota_jobs": Code(
+        429, "As many of your videos as may be at once, {limit}, are under way. Please wait until one of them is done."
+    ),
+    "quota_minutes": Code(
+        429,
+        "Of your {limit} minutes of sound in 24 hours {left} are left, and {needed} are needed."
+        " Please try again later, or convert a shorter part.",
+    ),
     "upload_incomplete": Code(400, "The upload ended before all of the video had arrived. Please send it again."),
     "upload_abandoned": Code(409, "The upload took too long and was given up. Please send it again."),
     "upload_not_found": Code(404, "You have no upload with that id."),

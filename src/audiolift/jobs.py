@@ -9,11 +9,11 @@ An event that becomes due is written to the job's `outbox` in the update that ma
 left over is sent by the sweep. A worker that takes a job gets the next `attempt` number: it names the files that the
 worker writes and guards its updates, so a worker that was overtaken can neither harm nor finish the job.
 
-A document: `{_id, owner, email, state, video{file_id, name, size, sha256}, options{}, attempt, restarts, resent,
-lease_until, progress{percent, eta_s}, audio{file_id, name, size, content_type, duration_s, loudness},
+A document: `{_id, owner, email, state, video{file_id, name, size, sha256, done_at, removed_at}, options{}, attempt,
+restarts, resent, lease_until, progress{percent, eta_s}, audio{file_id, name, size, content_type, duration_s, loudness},
 error{code, message}, mail{lease_until, sent_at, error, resent}, outbox[], idempotency_key, fingerprint, traceparent,
 version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset,
-writer, ...}`, too.
+writer, ...}`, too. `done_at` is when the video was not needed any more, until it is removed.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
 address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept; `calls_resent`
 counts events of the sweep for that. Of long sounds there are a `plan{}` (`audiolift.segments`) and `takes[]`
@@ -30,7 +30,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from audiolift import events, outbox, tracing
+from audiolift import events, outbox, quotas, tracing
 from audiolift.errors import AudioliftError, PermanentError, TransientError
 from audiolift.publish import Publish
 from audiolift.store import DURABLE, File
@@ -57,6 +57,8 @@ def ensure_indexes(jobs: Jobs) -> None:
     jobs.create_index([("expires_at", ASCENDING)])
     jobs.create_index([("calls_due", ASCENDING)], sparse=True)
     jobs.create_index([("scratch", ASCENDING)], sparse=True)
+    jobs.create_index([("video.done_at", ASCENDING)], sparse=True)
+    quotas.ensure_indexes(jobs)
     jobs.create_index(
         [("owner", ASCENDING), ("idempotency_key", ASCENDING)],
         unique=True,
@@ -262,7 +264,7 @@ def complete(
     converted = events.AudioConverted(job["_id"], audio.id, audio.size, duration_s, loudness)
     about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "content_type": audio.content_type}
     about |= {"duration_s": duration_s, "loudness": loudness}
-    change = {"audio": about, "progress": {"percent": 100.0, "eta_s": 0.0}, "calls_due": True}
+    change = {"audio": about, "progress": {"percent": 100.0, "eta_s": 0.0}, "calls_due": True, "video.done_at": _now()}
     # Of workers that were killed, as this one may be before it has tidied.
     change |= {"scratch": True} if job["attempt"] > 1 else {}
     return _move(jobs, job["_id"], as_claimed(job), converted, "convert", state="converted", **change) is not None
@@ -365,12 +367,18 @@ def resend(jobs: Jobs, job: Job, event: events.Event, *, source: str, count: str
 
 
 def fail_where(jobs: Jobs, guard: dict[str, Any], error: AudioliftError, *, source: str) -> bool:
-    """Ends the job with this `_id` if the rest of the guard fits, too; makes `conversion.failed` due."""
+    """Ends the job with this `_id` if the rest of the guard fits, too; makes `conversion.failed` due.
+
+    Its minutes count no more; those of a job whose worker is killed just then do, for a day.
+    """
     job_id = guard["_id"]
     failed = events.ConversionFailed(job_id, error.code, error.sentence)
     about = {"code": error.code, "message": error.sentence}
     change = {"error": about, "calls_due": True, "scratch": True}
-    return _move(jobs, job_id, guard, failed, source, state="failed", **change) is not None
+    job = _move(jobs, job_id, guard, failed, source, state="failed", **change)
+    if job:
+        quotas.refund(jobs.database, job)
+    return job is not None
 
 
 def _move(

@@ -15,7 +15,7 @@ def job_view(job: Job) -> dict[str, Any]:
     return {
         "id": job["_id"],
         "state": job["state"],
-        "video": {name: job["video"][name] for name in ("name", "size", "sha256")},
+        "video": _video(job["video"]),
         "options": job["options"],
         "progress": job["progress"],
         "plan": _plan(job["plan"]) if job.get("plan") else None,
@@ -64,6 +64,10 @@ def _links(job: Job) -> dict[str, str]:
     path = f"/jobs/{job['_id']}"
     kept = [name for name in ("audio", "waveform") if name in job]
     return {"self": path, "events": f"{path}/events"} | {name: f"{path}/{name}" for name in kept}
+
+
+def _video(video: dict[str, Any]) -> dict[str, Any]:
+    return {name: video[name] for name in ("name", "size", "sha256")} | {"kept": "removed_at" not in video}
 
 
 def _audio(audio: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def test_each_operation_succeeds_as_documented(
     person.http.headers["Authorization"] = bearer
 
     call("validateToken")
+    call("getMe")
     cover = call("sendCover", content=PNG, headers={"Content-Type": "image/png"}).json()["id"]
     job = {"job": call("sendVideo", files=video, data={"quality": "high", "normalize": "true"}).json()["id"]}
     held = {"job": call("sendVideo", files=video, data={"hold": "true", "cover": cover}).json()["id"]}

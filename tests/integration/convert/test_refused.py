@@ -1,10 +1,12 @@
 """Videos that cannot be converted, or not as asked: each kind has its code, and the owner is told."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audiolift import quotas
 from tests.videos import Videos
 from tests.workshop import Workshop
 
@@ -100,3 +102,21 @@ def test_a_part_before_the_damage_is_fine(workshop: Workshop, videos: Videos) ->
 
 def test_options_that_no_upload_lets_through(workshop: Workshop, videos: Videos) -> None:
     refused(workshop, videos["index-last.mp4"], "option_invalid", quality="loud")
+
+
+def test_more_minutes_than_are_left_of_the_day(workshop: Workshop, videos: Videos) -> None:
+    owner = os.urandom(8).hex()
+
+    def convert(name: str, minutes: int) -> str:
+        job_id = workshop.upload(videos[name])
+        workshop.jobs.update_one({"_id": job_id}, {"$set": {"owner": owner}})
+        workshop.convert(job_id, quota_minutes=minutes)
+        job = workshop.job(job_id)
+        return str(job["error"]["code"] if job["state"] == "failed" else job["state"])
+
+    # Each counts as a whole one; one that fails does not count.
+    short = ["index-last.mp4", "silent.mp4", "index-last.mp4", "index-last.mp4"]
+    assert [convert(name, 2) for name in short] == ["converted", "no_audio", "converted", "quota_minutes"]
+    # It does not say how long it is.
+    assert convert("live.webm", 3) == "converted"
+    assert quotas.usage(workshop.jobs, owner).minutes == 3

@@ -8,11 +8,13 @@ import pytest
 from pymongo import MongoClient
 
 from audiolift import store
+from audiolift.quotas import Limits
 from tests.functions import RunningFunction, running
 from tests.peers import Issuer, Sink, sink
 
 MIB = 1024 * 1024
 LIMIT = 40 * MIB
+LIMITS = Limits(storage_bytes=2**40, jobs=1000, minutes=10_000)
 CLUSTER_HOST = {"Host": "upload.audiolift.svc.cluster.local"}
 PUBLIC_URL = "http://localhost:8080"
 LINK_KEYS = "k1=" + "5a" * 32

@@ -18,7 +18,7 @@ from audiolift import jobs as job_store
 from audiolift import store
 from audiolift.tokens import Owner
 from tests.functions import RunningFunction, running
-from tests.integration.upload.conftest import CLUSTER_HOST, LIMIT, MIB, settings
+from tests.integration.upload.conftest import CLUSTER_HOST, LIMIT, LIMITS, MIB, settings
 from tests.peers import Issuer, Sink
 from tests.waiting import until
 
@@ -46,6 +46,7 @@ def test_a_raw_video_becomes_a_job_and_an_event(
         "name": "My film ü.mp4",
         "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
+        "kept": True,
     }
     assert job["options"] == {"bitrate": 192, "start": 90.0}
     (event,) = broker.of(job["id"])
@@ -246,7 +247,9 @@ def test_a_lost_answer_of_mongodb_costs_no_video(
 
     def receive() -> Any:
         return asyncio.run(
-            receiving.receive(request, _body(), jobs=jobs, videos=videos, max_bytes=LIMIT, retention_s=60)
+            receiving.receive(
+                request, _body(), jobs=jobs, videos=videos, max_bytes=LIMIT, retention_s=60, limits=LIMITS
+            )
         )
 
     monkeypatch.setattr(job_store, "finish_upload", finish_without_answer)

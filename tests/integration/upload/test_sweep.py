@@ -16,10 +16,12 @@ from audiolift import segments as segment_store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job
+from audiolift.views import job_view
 from receiving import discard
 from tests import made
 
 MINUTE = timedelta(minutes=1)
+KEPT = sweeping.Kept(stall_s=900, video_s=3600)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ class Outside:
 
     def sweep(self, later: timedelta) -> dict[str, int]:
         """Sweeps as if `later` had passed since the test began."""
-        done = sweeping.sweep(self.stores, publish=self.publish, stall_s=900, now=self.now + later)
+        done = sweeping.sweep(self.stores, publish=self.publish, kept=KEPT, now=self.now + later)
         return {name: count for name, count in done.items() if count}
 
 
@@ -147,7 +149,7 @@ def test_a_job_that_cannot_be_swept_stops_no_other(stores: sweeping.Stores, outs
         outside.publish(event)
 
     with pytest.raises(TransientError):
-        sweeping.sweep(stores, publish=publish, stall_s=900, now=outside.now + MINUTE)
+        sweeping.sweep(stores, publish=publish, kept=KEPT, now=outside.now + MINUTE)
     assert outside.sent == [f"{good}.uploaded"]
 
 
@@ -350,6 +352,21 @@ def test_an_expired_job_goes_with_all_it_stored(stores: sweeping.Stores, outside
         assert bucket["fs.files"].count_documents({}) == bucket["fs.chunks"].count_documents({}) == 0
     assert outside.sweep(timedelta(days=1, minutes=2)) == {"forgotten jobs": 1}
     assert stores.jobs.count_documents({}) == 0
+
+
+def test_a_video_goes_some_time_after_its_audio_is_there(stores: sweeping.Stores, outside: Outside) -> None:
+    job, waits = converted(stores, outside), uploaded(stores)
+    broken = uploaded(stores)
+    assert job_store.fail(stores.jobs, broken, PermanentError("no_audio"), source="convert")
+    done_at = outside.now - timedelta(seconds=KEPT.video_s)
+    stores.jobs.update_one({"_id": job}, {"$set": {"video.done_at": done_at + MINUTE}})
+    assert "videos with their audio" not in outside.sweep(timedelta(0))
+    assert outside.sweep(2 * MINUTE)["videos with their audio"] == 1
+    assert sorted(stores.videos["fs.files"].distinct("_id")) == sorted([waits, broken])
+    assert sorted(stores.videos["fs.chunks"].distinct("files_id")) == sorted([waits, broken])
+    assert store.find(stores.mp3s, f"{job}.1")
+    assert job_view(get(stores, job))["video"]["kept"] is False
+    assert "videos with their audio" not in outside.sweep(2 * MINUTE)
 
 
 def test_a_deletion_that_was_cut_off_is_finished(stores: sweeping.Stores, outside: Outside) -> None:

@@ -29,7 +29,7 @@ from audiolift.jobs import Job
 from audiolift.store import CHUNK
 from audiolift.tokens import Owner
 from tests.functions import RunningFunction, running
-from tests.integration.upload.conftest import MIB, settings
+from tests.integration.upload.conftest import LIMITS, MIB, settings
 from tests.peers import Issuer, Sink
 from tests.tus import Tus
 from tests.waiting import until
@@ -38,7 +38,7 @@ from tus_state import Plan, Terms
 
 Mongo = MongoClient[dict[str, Any]]
 ADA = Owner("ada", "ada@example.com")
-TERMS = Terms(max_bytes=2**40, resumable_s=3600, retention_s=3600)
+TERMS = Terms(max_bytes=2**40, resumable_s=3600, retention_s=3600, limits=LIMITS)
 
 
 def stored(mongo: Mongo, upload: str, database: str = "videos") -> bytes:
@@ -52,6 +52,7 @@ def stores(mongo: Mongo) -> Iterator[sweeping.Stores]:
     name = f"tus-{uuid.uuid4().hex[:12]}"
     videos, mp3s = mongo[f"{name}-v"], mongo[f"{name}-m"]
     store.ensure_indexes(videos)
+    job_store.ensure_indexes(job_store.collection(videos))
     yield sweeping.Stores(job_store.collection(videos), videos, mp3s, mp3s)
     mongo.drop_database(videos)
     mongo.drop_database(mp3s)

@@ -1,0 +1,269 @@
+"""What an account may take: bytes stored, jobs at once, minutes of sound a day.
+
+What it takes is read from its jobs, so nothing is counted twice, and nothing has to be given back when a job ends,
+fails, expires or is deleted. Only what a job is about to take stands in `admitted`, in the account's one document, and
+there it counts as long as its job is in the state that it was admitted in: what a killed process leaves counts no more
+once the sweep has ended its upload. Admissions of an account pass one after the other, each by an update that is
+guarded by `turn`, so two of them cannot take the same room.
+
+A document in the collection `accounts`: `{_id: owner, turn, admitted[{job, state, bytes}], minutes[{job, minutes, at}],
+limits{}, tries{count, ends_at}, deleted_until}`. `limits` are the operator's for this account, in the place of the
+settings.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, ReturnDocument
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from audiolift.errors import PermanentError, TransientError
+from audiolift.store import DURABLE
+
+Account = dict[str, Any]
+Accounts = Collection[Account]
+Jobs = Collection[dict[str, Any]]
+
+#: Minutes that an account may have converted in a day, unless a setting says otherwise: about a week of sound.
+MINUTES = 10_000
+#: Minutes count for so long.
+DAY = timedelta(days=1)
+#: Bytes that are reserved at a time for a video whose length is not known.
+STEP = 256 * 1024 * 1024
+#: When it makes sense to ask again for a place among the jobs, in seconds.
+RETRY_JOBS_S = 30
+#: Admissions of one account that come at the same moment wait for each other for so many rounds.
+_ROUNDS = 200
+
+#: Has all that is counted, so that no job is read; what does not change comes first, so that none is missed.
+_COUNTED = [("owner", 1), ("_id", 1), ("state", 1), ("video.size", 1), ("video.removed_at", 1), ("audio.size", 1)]
+_RUNNING = ("uploaded", "converting")
+_OPEN = ("uploading", "waiting")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an account may take: bytes of videos and audio, jobs at once, minutes of sound in 24 hours."""
+
+    storage_bytes: int
+    jobs: int
+    minutes: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an account takes, in the units of `Limits`; `free_at` is when the first of its minutes count no more."""
+
+    storage_bytes: int
+    jobs: int
+    minutes: int
+    free_at: datetime | None
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What jobs have: bytes, how many run, and the states of those that may be admitted."""
+
+    bytes: int
+    running: int
+    open: Mapping[str, str]
+
+
+def collection(videos: Database[Account]) -> Accounts:
+    """The accounts beside their jobs, with writes that outlive a crash of the server."""
+    return videos.get_collection("accounts", write_concern=DURABLE)
+
+
+def ensure_indexes(jobs: Jobs) -> None:
+    """Makes the index that usage is counted in; harmless when it is there."""
+    jobs.create_index([(name, ASCENDING) for name, _ in _COUNTED], name="counted")
+
+
+def limits_of(account: Account | None, usual: Limits) -> Limits:
+    """The limits of an account, where its operator has not set others."""
+    return replace(usual, **(account or {}).get("limits", {}))
+
+
+def usage(jobs: Jobs, owner: str) -> Usage:
+    """What an account takes."""
+    account = collection(jobs.database).find_one({"_id": owner}) or {}
+    counted = _count(jobs, owner)
+    return _usage(account, counted, _admitted(account, counted))
+
+
+def admit(jobs: Jobs, job_id: str, *, owner: str, state: str, size: int, usual: Limits) -> None:
+    """Has a job admitted, that is about to leave this state; or once more, for more bytes.
+
+    Args:
+        jobs: All of them; this one is in the state.
+        job_id: The job.
+        owner: Whose it is.
+        state: `uploading`, or `waiting` for one whose video is stored.
+        size: Bytes that it will store, as far as that is known.
+        usual: What accounts may take.
+
+    Raises:
+        PermanentError: `quota_storage`; where it was not admitted before also `quota_jobs` and `quota_minutes`;
+            `token_invalid`, where the account was deleted.
+        TransientError: `unavailable`, when too many come at the same moment.
+    """
+    accounts = collection(jobs.database)
+    for _ in range(_ROUNDS):
+        account, counted = _account(accounts, owner), _count(jobs, owner)
+        if account.get("deleted_until"):
+            raise PermanentError("token_invalid", cause="the account was deleted")
+        before = _admitted(account, counted)
+        others = [one for one in before if one["job"] != job_id]
+        taken, limits = _usage(account, counted, others), limits_of(account, usual)
+        if taken.storage_bytes + size > limits.storage_bytes:
+            raise PermanentError("quota_storage", used=taken.storage_bytes, limit=limits.storage_bytes)
+        if len(others) == len(before):
+            _check_work(taken, limits)
+        entry = {"job": job_id, "state": state, "bytes": size}
+        change = {"$set": {"admitted": [*others, entry]}, "$inc": {"turn": 1}}
+        if accounts.update_one({"_id": owner, "turn": account["turn"]}, change).matched_count:
+            return
+    raise TransientError("unavailable", retry_after=1, cause=f"too many admissions of {owner} at once")
+
+
+class Allowance:
+    """The bytes that one upload may store without asking again. For use by one thread at a time.
+
+    Args:
+        jobs: All of them.
+        job_id: The one that is arriving.
+        owner: Whose it is.
+        usual: What accounts may take.
+        size: Bytes that are admitted already.
+    """
+
+    def __init__(self, jobs: Jobs, job_id: str, *, owner: str, usual: Limits, size: int) -> None:
+        self._jobs = jobs
+        self._job_id = job_id
+        self._owner = owner
+        self._usual = usual
+        self.bytes = size
+
+    def cover(self, size: int) -> None:
+        """Makes sure of this many bytes, and of `STEP` more where that has to be asked for and there is room.
+
+        Raises:
+            PermanentError: `quota_storage`.
+        """
+        if size <= self.bytes:
+            return
+        try:
+            self.ask(size + STEP)
+        except PermanentError:
+            self.ask(size)
+
+    def ask(self, size: int) -> None:
+        """Has this many bytes admitted.
+
+        Raises:
+            PermanentError: As `admit`.
+        """
+        admit(self._jobs, self._job_id, owner=self._owner, state="uploading", size=size, usual=self._usual)
+        self.bytes = size
+
+
+def charge(videos: Database[Account], job: Mapping[str, Any], sound_s: float, *, usual_minutes: int) -> None:
+    """Counts the begun minutes of a conversion, at least one; harmless when repeated.
+
+    Raises:
+        PermanentError: `quota_minutes`, or `video_too_long` where a whole day would not do.
+    """
+    accounts, now, needed = collection(videos), datetime.now(UTC), _minutes(sound_s)
+    account = _account(accounts, job["owner"])
+    limit = int(account.get("limits", {}).get("minutes", usual_minutes))
+    if needed > limit:
+        raise PermanentError("video_too_long", limit=f"{limit} minutes")
+    others = _others(job["_id"], now)
+    fits = {"$lte": [{"$add": [{"$sum": {"$map": {"input": others, "in": "$$this.minutes"}}}, needed]}, limit]}
+    entry = {"job": job["_id"], "minutes": needed, "at": now}
+    counted = [{"$set": {"minutes": {"$concatArrays": [others, [entry]]}}}]
+    if not accounts.update_one({"_id": job["owner"], "$expr": fits}, counted).matched_count:
+        raise _no_minutes(_usage(account, _Counted(0, 0, {}), []), limit, needed)
+
+
+def recharge(videos: Database[Account], job: Mapping[str, Any], sound_s: float) -> None:
+    """Corrects the minutes of a conversion that is done, of which it was not known how long it would be."""
+    which = {"_id": job["owner"], "minutes.job": job["_id"]}
+    collection(videos).update_one(which, {"$set": {"minutes.$.minutes": _minutes(sound_s)}})
+
+
+def refund(videos: Database[Account], job: Mapping[str, Any]) -> None:
+    """Counts the minutes of a conversion no more, because it has failed."""
+    collection(videos).update_one({"_id": job["owner"]}, {"$pull": {"minutes": {"job": job["_id"]}}})
+
+
+def set_limits(videos: Database[Account], owner: str, limits: Mapping[str, int]) -> None:
+    """Gives an account limits of its own; those that are not named are the usual ones."""
+    accounts = collection(videos)
+    _account(accounts, owner)
+    accounts.update_one({"_id": owner}, {"$set": {"limits": dict(limits)}})
+
+
+def _account(accounts: Accounts, owner: str) -> Account:
+    """The document of an account, which is made where there is none."""
+    fresh = {"$setOnInsert": {"turn": 0, "admitted": [], "minutes": []}}
+    after = ReturnDocument.AFTER
+    found = accounts.find_one_and_update({"_id": owner}, fresh, upsert=True, return_document=after)
+    return found  # type: ignore[return-value]  # an upsert always leaves one
+
+
+def _count(jobs: Jobs, owner: str) -> _Counted:
+    """What the jobs of an account have. To be asked after its document: see `_admitted`."""
+    kept = {"$cond": [{"$gt": ["$video.removed_at", None]}, 0, {"$ifNull": ["$video.size", 0]}]}
+    stored = {"$add": [kept, {"$ifNull": ["$audio.size", 0]}]}
+    opened = {"$cond": [{"$in": ["$state", list(_OPEN)]}, {"job": "$_id", "state": "$state"}, "$$REMOVE"]}
+    runs = {"$cond": [{"$in": ["$state", list(_RUNNING)]}, 1, 0]}
+    groups = {"_id": None, "bytes": {"$sum": stored}, "running": {"$sum": runs}, "open": {"$push": opened}}
+    mine = {"owner": owner, "state": {"$ne": "deleted"}}
+    found = next(jobs.aggregate([{"$match": mine}, {"$group": groups}], hint="counted"), None)
+    if found is None:
+        return _Counted(0, 0, {})
+    return _Counted(found["bytes"], found["running"], {one["job"]: one["state"] for one in found["open"]})
+
+
+def _admitted(account: Account, counted: _Counted) -> list[dict[str, Any]]:
+    """What was admitted and is not yet counted with its job, given that the jobs were counted after the account."""
+    return [one for one in account.get("admitted", []) if counted.open.get(one["job"]) == one["state"]]
+
+
+def _usage(account: Account, counted: _Counted, admitted: list[dict[str, Any]]) -> Usage:
+    since = datetime.now(UTC) - DAY
+    recent = [one for one in account.get("minutes", []) if one["at"] > since]
+    return Usage(
+        counted.bytes + sum(one["bytes"] for one in admitted),
+        counted.running + len(admitted),
+        sum(one["minutes"] for one in recent),
+        min((one["at"] for one in recent), default=None),
+    )
+
+
+def _check_work(taken: Usage, limits: Limits) -> None:
+    if taken.jobs >= limits.jobs:
+        raise PermanentError("quota_jobs", limit=limits.jobs, retry_after=RETRY_JOBS_S)
+    if taken.minutes >= limits.minutes:
+        raise _no_minutes(taken, limits.minutes, 1)
+
+
+def _no_minutes(taken: Usage, limit: int, needed: int) -> PermanentError:
+    wait_s = 60 if taken.free_at is None else math.ceil((taken.free_at + DAY - datetime.now(UTC)).total_seconds())
+    left = max(limit - taken.minutes, 0)
+    return PermanentError("quota_minutes", limit=limit, left=left, needed=needed, retry_after=max(wait_s, 1))
+
+
+def _others(job_id: str, now: datetime) -> dict[str, Any]:
+    """An expression for the minutes that count beside those of a job."""
+    keep = {"$and": [{"$gt": ["$$this.at", now - DAY]}, {"$ne": ["$$this.job", job_id]}]}
+    return {"$filter": {"input": "$minutes", "cond": keep}}
+
+
+def _minutes(sound_s: float) -> int:
+    return max(1, math.ceil(sound_s / 60))
