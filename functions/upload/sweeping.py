@@ -82,7 +82,10 @@ def sweep(stores: Stores, *, publish: Publish, kept: Kept, now: datetime | None 
     stalled = {"state": "uploading", "tus": None, "updated_at": {"$lt": now - timedelta(seconds=kept.stall_s)}}
     unresumed = {"state": "uploading", "tus.expires_at": {"$lt": now}}
     expired = {"state": {"$nin": ["uploading", "deleted"]}, "expires_at": {"$lt": now}}
-    unneeded = {"video.done_at": {"$lt": now - timedelta(seconds=kept.video_s)}}
+    unneeded = {
+        "state": {"$in": ["converted", "notified"]},
+        "video.done_at": {"$lt": now - timedelta(seconds=kept.video_s)},
+    }
     forgotten = {"state": "deleted", "updated_at": {"$lt": now - TOMBSTONE}}
     unsent = {"outbox.id": {"$exists": True}, "updated_at": {"$lt": now - OUTBOX_GRACE}}
     steps: list[tuple[str, dict[str, Any], Callable[[Job], object]]] = [

@@ -211,9 +211,9 @@ def set_limits(videos: Database[Account], owner: str, limits: Mapping[str, int])
 def _account(accounts: Accounts, owner: str) -> Account:
     """The document of an account, which is made where there is none."""
     fresh = {"$setOnInsert": {"turn": 0, "admitted": [], "minutes": []}}
-    after = ReturnDocument.AFTER
-    found = accounts.find_one_and_update({"_id": owner}, fresh, upsert=True, return_document=after)
-    return found  # type: ignore[return-value]  # an upsert always leaves one
+    return accounts.find_one_and_update(  # type: ignore[return-value]  # an upsert always leaves one
+        {"_id": owner}, fresh, upsert=True, return_document=ReturnDocument.AFTER
+    )
 
 
 def _count(jobs: Jobs, owner: str) -> _Counted:
@@ -224,7 +224,7 @@ def _count(jobs: Jobs, owner: str) -> _Counted:
     runs = {"$cond": [{"$in": ["$state", list(_RUNNING)]}, 1, 0]}
     groups = {"_id": None, "bytes": {"$sum": stored}, "running": {"$sum": runs}, "open": {"$push": opened}}
     mine = {"owner": owner, "state": {"$ne": "deleted"}}
-    found = next(jobs.aggregate([{"$match": mine}, {"$group": groups}], hint="counted"), None)
+    found = next(jobs.aggregate([{"$match": mine}, {"$group": groups}]), None)
     if found is None:
         return _Counted(0, 0, {})
     return _Counted(found["bytes"], found["running"], {one["job"]: one["state"] for one in found["open"]})
