@@ -260,8 +260,13 @@ async def download(request: Request) -> Response:
 async def sweep(request: Request) -> Response:
     """POST /sweep: what the PingSource asks for every minute."""
     _only_from_the_cluster(request)
-    kept = sweeping.Kept(stall_s=SETTINGS.stall_s, video_s=SETTINGS.video_retention_s)
-    done = await run_in_threadpool(sweeping.sweep, await _stores(), publish=PUBLISH, kept=kept)
+    done = await run_in_threadpool(
+        sweeping.sweep,
+        await _stores(),
+        publish=PUBLISH,
+        stall_s=SETTINGS.stall_s,
+        video_s=SETTINGS.video_retention_s,
+    )
     log.info("swept: %s", ", ".join(f"{count} {name}" for name, count in done.items() if count) or "nothing to do")
     return Response(status_code=204)
 

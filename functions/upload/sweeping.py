@@ -61,16 +61,17 @@ class Stores:
     segments: Bucket
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Seconds that an upload is kept without a byte, and a video whose audio is there."""
-
-    stall_s: int
-    video_s: int
-
-
-def sweep(stores: Stores, *, publish: Publish, kept: Kept, now: datetime | None = None) -> dict[str, int]:
+def sweep(
+    stores: Stores, *, publish: Publish, stall_s: int, video_s: int = 86400, now: datetime | None = None
+) -> dict[str, int]:
     """Does all steps once.
+
+    Args:
+        stores: Where things are.
+        publish: Sends events.
+        stall_s: How long an upload is kept without a byte, in seconds.
+        video_s: How long a video is kept once its audio is there, in seconds.
+        now: When it is.
 
     Returns:
         How many jobs, or deliveries, each step took.
@@ -79,12 +80,12 @@ def sweep(stores: Stores, *, publish: Publish, kept: Kept, now: datetime | None 
         TransientError: A step met an outage; all that could be done is done.
     """
     now = now or datetime.now(UTC)
-    stalled = {"state": "uploading", "tus": None, "updated_at": {"$lt": now - timedelta(seconds=kept.stall_s)}}
+    stalled = {"state": "uploading", "tus": None, "updated_at": {"$lt": now - timedelta(seconds=stall_s)}}
     unresumed = {"state": "uploading", "tus.expires_at": {"$lt": now}}
     expired = {"state": {"$nin": ["uploading", "deleted"]}, "expires_at": {"$lt": now}}
     unneeded = {
         "state": {"$in": ["converted", "notified"]},
-        "video.done_at": {"$lt": now - timedelta(seconds=kept.video_s)},
+        "video.done_at": {"$lt": now - timedelta(seconds=video_s)},
     }
     forgotten = {"state": "deleted", "updated_at": {"$lt": now - TOMBSTONE}}
     unsent = {"outbox.id": {"$exists": True}, "updated_at": {"$lt": now - OUTBOX_GRACE}}

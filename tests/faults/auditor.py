@@ -86,7 +86,12 @@ def jobs_wrong(stores: Stores) -> Iterator[str]:
         if job["state"] == "deleted" and not job.get("purged"):
             yield f"job {job['_id']} is deleted, what it stored is not"
         video = job.get("video")
-        if job["state"] != "deleted" and video and not stores["videos"]["fs.files"].find_one(video["file_id"]):
+        if (
+            job["state"] != "deleted"
+            and video
+            and "removed_at" not in video
+            and not stores["videos"]["fs.files"].find_one(video["file_id"])
+        ):
             yield f"job {job['_id']} has no video"
 
 

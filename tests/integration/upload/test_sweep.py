@@ -21,7 +21,7 @@ from receiving import discard
 from tests import made
 
 MINUTE = timedelta(minutes=1)
-KEPT = sweeping.Kept(stall_s=900, video_s=3600)
+VIDEO_S = 3600
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ class Outside:
 
     def sweep(self, later: timedelta) -> dict[str, int]:
         """Sweeps as if `later` had passed since the test began."""
-        done = sweeping.sweep(self.stores, publish=self.publish, kept=KEPT, now=self.now + later)
+        done = sweeping.sweep(self.stores, publish=self.publish, stall_s=900, video_s=VIDEO_S, now=self.now + later)
         return {name: count for name, count in done.items() if count}
 
 
@@ -149,7 +149,7 @@ def test_a_job_that_cannot_be_swept_stops_no_other(stores: sweeping.Stores, outs
         outside.publish(event)
 
     with pytest.raises(TransientError):
-        sweeping.sweep(stores, publish=publish, kept=KEPT, now=outside.now + MINUTE)
+        sweeping.sweep(stores, publish=publish, stall_s=900, video_s=VIDEO_S, now=outside.now + MINUTE)
     assert outside.sent == [f"{good}.uploaded"]
 
 
@@ -358,7 +358,7 @@ def test_a_video_goes_some_time_after_its_audio_is_there(stores: sweeping.Stores
     job, waits = converted(stores, outside), uploaded(stores)
     broken = uploaded(stores)
     assert job_store.fail(stores.jobs, broken, PermanentError("no_audio"), source="convert")
-    done_at = outside.now - timedelta(seconds=KEPT.video_s)
+    done_at = outside.now - timedelta(seconds=VIDEO_S)
     stores.jobs.update_one({"_id": job}, {"$set": {"video.done_at": done_at + MINUTE}})
     assert "videos with their audio" not in outside.sweep(timedelta(0))
     assert outside.sweep(2 * MINUTE)["videos with their audio"] == 1
