@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs traces test check bench format lock images test-images conformance soak
+.PHONY: help setup demo up down run status logs traces test check bench audit format lock images test-images conformance soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -59,7 +59,11 @@ soak: setup ## break things for some minutes while videos are uploaded, and audi
 		$(if $(SEED),--seed $(SEED)) --uploads $(or $(UPLOADS),60) --minutes $(or $(MINUTES),5)
 
 bench: setup ## measure speed and memory, with nothing else running
-	@for name in upload platform cold_start convert segments; do PYTHONPATH=src:functions/convert .venv/bin/python -m bench.$$name || exit 1; done
+	@for name in upload platform cold_start convert segments login; do PYTHONPATH=src:functions/convert:functions/auth .venv/bin/python -m bench.$$name || exit 1; done
+
+audit: setup ## look for known holes in all requirements (asks the registries of PyPI and npm)
+	for name in auth upload convert notify local build dev; do .venv/bin/uvx pip-audit==2.10.1 --strict --disable-pip -r requirements/$$name.txt || exit 1; done
+	PATH="$$PWD/.venv/bin:$$PATH" npm --prefix web audit
 
 format: setup ## lay out the code
 	.venv/bin/ruff check --fix

@@ -5,12 +5,20 @@ The members are those that collectors take without being told: `time` (RFC 3339)
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 
 from audiolift import tracing
+
+#: What is secret of whatever is quoted, be it a mail server that repeats the link it dislikes: the signature of a link,
+#: the secret of a webhook, credentials, a JWT.
+_SECRET = re.compile(
+    r"(signature=|whsec_)[\w+/=~.%-]+|\b((?:Bearer|Basic) )[\w+/=~.%-]{16,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+    re.ASCII | re.IGNORECASE,
+)
 
 _job: ContextVar[str | None] = ContextVar("job", default=None)
 
@@ -24,10 +32,10 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "severity": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _hidden(record.getMessage()),
             "job_id": _job.get(),
             "trace_id": tracing.trace_id(),
-            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+            "exception": _hidden(self.formatException(record.exc_info)) if record.exc_info else None,
         }
         return json.dumps({name: value for name, value in known.items() if value is not None}, ensure_ascii=False)
 
@@ -49,6 +57,10 @@ def about(job_id: str | None) -> None:
     It holds for this task, or for this thread until the next call: whoever serves requests in threads begins with None.
     """
     _job.set(job_id)
+
+
+def _hidden(text: str) -> str:
+    return _SECRET.sub(lambda match: f"{match[1] or match[2] or ''}***", text)
 
 
 def _log_last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -55,6 +55,29 @@ def test_an_exception_stays_in_its_line() -> None:
     assert found["exception"].startswith("Traceback") and found["exception"].endswith("ValueError: two\nlines")
 
 
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("550 spam: http://a/jobs/1/audio?expires=1&key=k&signature=Ab-_9 is bad", "signature=*** is bad"),
+        ("'Authorization': 'Bearer abc.def-g_h~+/0123='", "'Bearer ***'"),
+        ("authorization: basic YTpiYTpiYTpiYTpi\r\n", "basic ***\r\n"),
+        ("eyJhbGciOi.eyJpc3M.c2ln, and eyJhbGciOi.eyJpc3M.", "***, and ***"),
+        ('{"secret": "whsec_MfKQ9r8G+/="}', 'whsec_***"}'),
+        (
+            "with Basic authentication, or 'Authorization: Bearer ...'.",
+            "Basic authentication, or 'Authorization: Bearer ...'.",
+        ),
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden_wherever_it_is_quoted(said: str, written: str) -> None:
+    try:
+        raise ValueError(said)
+    except ValueError as error:
+        found = line(record("%s", said, error=error))
+    assert found["message"].endswith(written)
+    assert written in found["exception"]
+
+
 def test_the_last_words_of_a_process_are_json_too() -> None:
     code = "from audiolift import logs; logs.start(); raise SystemError('no more')"
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """Registration, login and validation."""
 
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -10,8 +11,11 @@ import jwt
 import psutil
 import pytest
 
+import accounts
+import passwords
 from audiolift.errors import PermanentError
 from audiolift.tokens import Owner, Verifier
+from database import Cursor, Database, parse_server
 from tests.auth_helpers import KEYS, PASSWORD, PER_ACCOUNT, Account, Sql, in_parallel, post_json, problem
 from tests.functions import RunningFunction
 
@@ -181,3 +185,33 @@ def test_tokens_are_signed_with_the_first_key(http: httpx.Client, account: Accou
     assert jwt.get_unverified_header(token)["kid"] == "new"
     with pytest.raises(PermanentError):
         Verifier(auth.url + JWKS, audience="somebody else").owner(f"Bearer {token}")
+
+
+def test_a_login_that_is_refused_does_the_same_work_whoever_it_is_for(
+    http: httpx.Client, account: Account, mysql_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.post("/register", json={"email": f"disabled.{account.email}", "password": PASSWORD})
+    sql("UPDATE users SET disabled = TRUE WHERE email = %s", f"disabled.{account.email}")
+    database = Database(parse_server(mysql_url), threads=1)
+    work: list[object] = []
+    verify, transaction = passwords.verify, database.transaction
+
+    def noted(password: str, kept: str) -> bool:
+        work.append(argon2.extract_parameters(kept))
+        return verify(password, kept)
+
+    def counted() -> contextlib.AbstractContextManager[Cursor]:
+        work.append("transaction")
+        return transaction()
+
+    monkeypatch.setattr(passwords, "verify", noted)
+    monkeypatch.setattr(database, "transaction", counted)
+    done = []
+    for email in (account.email, f"disabled.{account.email}", f"nobody.{account.email}"):
+        with pytest.raises(PermanentError) as refused:
+            accounts.authenticate(email, "a wrong password", database=database)
+        assert refused.value.code == "credentials_wrong"
+        done.append(list(work))
+        work.clear()
+    assert done == [done[0]] * 3
+    assert len(done[0]) == 2

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,7 +22,7 @@ from audiolift.jobs import Job, Jobs
 from local.ports import free_port
 from tests import made
 from tests.functions import ROOT, RunningFunction, deliver, running
-from tests.mail_servers import Mailbox, SendGrid, smtp_server
+from tests.mail_servers import Mailbox, SendGrid, certificate, server_tls, smtp_server
 from tests.peers import sink
 from tests.receivers import receiver, says_nothing
 from tests.waiting import until
@@ -253,3 +254,26 @@ def test_the_other_transport_is_not_loaded(mailbox: Mailbox) -> None:
         check=True,
     )
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_the_log_has_neither_the_link_that_a_mail_server_dislikes_nor_a_password(
+    mongod: str, jobs: Jobs, tmp_path: Path
+) -> None:
+    certified = certificate(tmp_path)
+    trust = {"SSL_CERT_FILE": str(certified)}
+    shown = "550 5.7.1 spam: https://audiolift.example.com/jobs/1/audio?expires=1&key=k1&signature=top-secret is listed"
+    with smtp_server(tls=server_tls(certified), password="top-secret-right") as mailbox:
+        address = mailbox.url.replace("//", "//ada:top-secret-{}@")
+        for password, answers, status, told in (
+            ("right", {"DATA": shown}, 204, "is listed"),
+            ("right", {"RCPT": shown}, 204, "is listed"),
+            ("right", {"MAIL": shown.replace("550", "450")}, 503, "is listed"),
+            ("wrong", {}, 503, "535"),
+        ):
+            settings = smtp_settings(mongod, mailbox) | trust | {"SMTP_URL": address.format(password)}
+            mailbox.answers = answers
+            with running("notify", settings) as function:
+                assert deliver(function.url, event_of(made.converted(jobs))).status_code == status
+                log = function.log.read_text()
+                assert told in log
+                assert "top-secret" not in log
