@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs traces test check bench audit format lock images test-images conformance soak
+.PHONY: help setup demo up down run status logs traces test check bench audit format lock images test-images conformance soak fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,10 @@ soak: setup ## break things for some minutes while videos are uploaded, and audi
 	@local/setup tests
 	PYTHONPATH=src:functions/upload:functions/convert .venv/bin/python -m tests.faults.soak \
 		$(if $(SEED),--seed $(SEED)) --uploads $(or $(UPLOADS),60) --minutes $(or $(MINUTES),5)
+
+fuzz: setup ## try hostile input for an hour or so, other than the last time
+	@local/setup tests
+	.venv/bin/python -m pytest tests/hostile --hypothesis-profile=fuzz --timeout=0
 
 bench: setup ## measure speed and memory, with nothing else running
 	@for name in upload platform cold_start convert segments login; do PYTHONPATH=src:functions/convert:functions/auth .venv/bin/python -m bench.$$name || exit 1; done

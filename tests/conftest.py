@@ -21,6 +21,8 @@ from tests.videos import Videos
 # The same examples in every run, and no verdict from how fast the machine is.
 hypothesis.settings.register_profile("audiolift", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("audiolift")
+# `make fuzz`: others in every run, and what fails is printed so that it can be run again.
+hypothesis.settings.register_profile("fuzz", max_examples=5000, deadline=None, database=None, print_blob=True)
 
 _RUNS = Path(__file__).parents[1] / ".local/tests"
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _HEADER = ";FFMETADATA1\n"
-#: One entry, which goes on in the next line after a backslash.
-_ENTRY = re.compile(r"(?:[^\\\n]|\\.)+", re.DOTALL)
-_KEY_AND_VALUE = re.compile(r"((?:[^\\=]|\\.)*)=(.*)", re.DOTALL)
+#: The ends of entries, which go on in the next line after a backslash, and of keys, among what is escaped. One pattern
+#: for a whole entry would keep a state for every character of it, and a video's text may be all escapes.
+_BREAKS, _SIGNS = re.compile(r"\\.|\n", re.DOTALL), re.compile(r"\\.|=", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TIME_BASE = re.compile(r"(\d{1,18})/([1-9]\d{0,17})", re.ASCII)
 #: A video can have more than any player shows.
@@ -64,13 +64,25 @@ def starts(chapters: Sequence[Chapter], length_s: float) -> list[Chapter]:
 
 def _sections(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     kind, entries = "", dict[str, str]()
-    for found in _ENTRY.finditer(text, len(_HEADER)):
-        if found[0] in ("[CHAPTER]", "[STREAM]"):
+    for entry in _entries(text, len(_HEADER)):
+        if entry in ("[CHAPTER]", "[STREAM]"):
             yield kind, entries
-            kind, entries = found[0], {}
-        elif entry := _KEY_AND_VALUE.fullmatch(found[0]):
-            entries.setdefault(_ESCAPED.sub(r"\1", entry[1]), _ESCAPED.sub(r"\1", entry[2]))
+            kind, entries = entry, {}
+        elif sign := next((found for found in _SIGNS.finditer(entry) if found[0] == "="), None):
+            entries.setdefault(_unescaped(entry[: sign.start()]), _unescaped(entry[sign.end() :]))
     yield kind, entries
+
+
+def _entries(text: str, start: int) -> Iterator[str]:
+    for found in _BREAKS.finditer(text, start):
+        if found[0] == "\n":
+            yield text[start : found.start()]
+            start = found.end()
+    yield text[start:]
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text)
 
 
 def _chapter(entries: Mapping[str, str]) -> Chapter | None:

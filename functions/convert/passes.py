@@ -28,7 +28,11 @@ from video_reader import VideoReader
 _LISTENING = 25.0
 _ENCODED = 99.0
 #: What ffmpeg says of what is no fault of the video. Its exit status may be any, and even 0.
-_SHORTAGES = ("Cannot allocate memory", "Resource temporarily unavailable", "No space left on device")
+_SHORTAGES = ("Resource temporarily unavailable", "No space left on device")
+#: What it says at its own limit, which is the same at every try. A machine that is short of memory kills it instead.
+_TOO_MUCH = "Cannot allocate memory"
+#: How it ends where it breaks down instead, at that limit or by a bug of its own; at the next try it would again.
+_CRASHES = frozenset((signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL))
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,12 @@ class Passes:
         self, arguments: Sequence[str], *,
         tick: Tick, files: Sequence[BinaryIO] = (), file_bytes: int | None = None, sink: ffmpeg.Sink | None = None,
     ) -> Outcome:  # fmt: skip
-        """Runs ffmpeg as `ffmpeg.run` does, on the video; its exit status is the caller's to look at."""
+        """Runs ffmpeg as `ffmpeg.run` does, on the video; its exit status is the caller's to look at.
+
+        Raises:
+            PermanentError: `video_too_complex`.
+            TransientError: `unavailable`, `conversion_timeout`.
+        """
 
         def watch(reached_s: float) -> None:
             if self.reader.error:
@@ -137,8 +146,10 @@ class Passes:
         killed = outcome.status < 0 and outcome.status != -signal.SIGXFSZ
         # Behind the header come the video's tags, which may say anything.
         said = outcome.log.partition("Input #0")[0]
+        cause = f"ffmpeg ended with status {outcome.status}: {outcome.log[-1000:]}"
+        if -outcome.status in _CRASHES or _TOO_MUCH in said:
+            raise PermanentError("video_too_complex", cause=cause)
         if killed or any(shortage in said for shortage in _SHORTAGES):
-            cause = f"ffmpeg ended with status {outcome.status}: {outcome.log[-1000:]}"
             raise TransientError("unavailable", cause=cause)
         return outcome
 

@@ -87,6 +87,9 @@ CODES: dict[str, Code] = {
     "name_invalid": Code(422, "Please send the video's name as '?filename='."),
     "option_invalid": Code(422, "The option '{option}' is not right: {reason}"),
     "cover_too_large": Code(413, "The cover is larger than the {limit} bytes that are accepted."),
+    "cover_too_many_pixels": Code(
+        422, "The cover has more than the {limit} pixels that are accepted. Please make it smaller."
+    ),
     "cover_invalid": Code(422, "The cover is neither a JPEG nor a PNG picture."),
     "idempotency_key_invalid": Code(422, "An Idempotency-Key is 1 to 255 visible ASCII characters."),
     "idempotency_key_in_use": Code(
@@ -133,6 +136,10 @@ CODES: dict[str, Code] = {
     "audio_empty": Code(422, "The sound track of the video has no sound in it."),
     "audio_unsupported": Code(422, "The sound of the video is of a kind that we cannot read."),
     "audio_damaged": Code(422, "The sound track of the video is damaged and cannot be decoded."),
+    "video_too_complex": Code(
+        422,
+        "The video has too many tracks, or takes too much memory to read. Please save it in another format.",
+    ),
     "video_too_long": Code(422, "The video is longer than the {limit} that are accepted."),
     "track_not_found": Code(422, "The video has no sound track {track}. It has: {tracks}."),
     "start_after_end": Code(422, "The part asked for starts at {start} s, but the sound ends at {duration} s."),

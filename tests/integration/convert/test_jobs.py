@@ -1,5 +1,6 @@
 """However often an event comes, whoever dies in between: one MP3, or one error, and nothing left over."""
 
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -176,14 +177,11 @@ def test_time_that_does_not_suffice_is_for_another_try(workshop: Workshop, video
     assert job_store.claim(workshop.jobs, job_id, lease_s=60)
 
 
-def test_memory_that_does_not_suffice_is_for_another_try(workshop: Workshop, videos: Videos) -> None:
+def test_a_video_that_takes_more_memory_than_is_allowed_is_told_so(workshop: Workshop, videos: Videos) -> None:
     job_id = workshop.upload(videos["index-last.mp4"])
-    with pytest.raises(TransientError) as raised:
-        workshop.convert(job_id, ffmpeg_memory_bytes=12 * 1024 * 1024)
-    assert raised.value.code == "unavailable"
-    assert workshop.job(job_id)["state"] == "converting"
-    workshop.convert(job_id)
-    assert_converted_once(workshop, job_id, attempt=2)
+    workshop.convert(job_id, ffmpeg_memory_bytes=12 * 1024 * 1024)
+    job = workshop.job(job_id)
+    assert (job["state"], job["error"]["code"]) == ("failed", "video_too_complex")
 
 
 def test_an_ffmpeg_that_is_killed_is_for_another_try(workshop: Workshop, videos: Videos) -> None:
@@ -203,6 +201,18 @@ def test_an_ffmpeg_that_is_killed_is_for_another_try(workshop: Workshop, videos:
     worker.join()
     assert "status -9" in str(raised[0])
     assert job_store.claim(workshop.jobs, job_id, lease_s=60)
+
+
+def test_an_ffmpeg_that_breaks_down_is_the_videos_fault(workshop: Workshop, videos: Videos) -> None:
+    job_id = workshop.upload(videos["long.mp4"])
+    worker = in_thread(lambda: workshop.convert(job_id))
+    until(is_under_way(workshop, job_id))
+    (victim,) = running_ffmpegs()
+    victim.send_signal(signal.SIGSEGV)
+    worker.join()
+    job = workshop.job(job_id)
+    assert (job["state"], job["error"]["code"]) == ("failed", "video_too_complex")
+    assert workshop.files_of(job_id) == set()
 
 
 def test_a_store_that_breaks_is_for_another_try(workshop: Workshop, videos: Videos, monkeypatch: Any) -> None:

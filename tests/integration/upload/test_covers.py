@@ -10,6 +10,7 @@ from pymongo import MongoClient
 from audiolift import covers
 from audiolift.covers import Cover
 from audiolift.store import Bucket
+from tests.hostile import bombs
 from tests.peers import Issuer
 from tests.tus import BYTES, VERSION, Tus, metadata
 
@@ -28,7 +29,15 @@ def sent(client: httpx.Client, picture: bytes = PNG) -> str:
     return str(answer.json()["id"])
 
 
-@pytest.mark.parametrize(("picture", "content_type"), [(PNG, "image/png"), (JPEG, "image/jpeg")])
+@pytest.mark.parametrize(
+    ("picture", "content_type"),
+    [
+        (PNG, "image/png"),
+        (JPEG, "image/jpeg"),
+        (bombs.png(8000, 6000), "image/png"),
+        (bombs.jpeg(8064, 6048), "image/jpeg"),
+    ],
+)
 def test_a_picture_is_taken_for_what_it_is(client: httpx.Client, picture: bytes, content_type: str) -> None:
     answer = client.post("/covers", content=picture, headers={"Content-Type": "text/html"})
     assert answer.status_code == 201
@@ -44,6 +53,9 @@ def test_a_picture_is_taken_for_what_it_is(client: httpx.Client, picture: bytes,
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 422, "cover_invalid"),
         (b"GIF89a", 422, "cover_invalid"),
         (PNG.ljust(covers.LIMIT + 1, b"\0"), 413, "cover_too_large"),
+        (bombs.png(50_000, 50_000), 422, "cover_too_many_pixels"),
+        (bombs.jpeg(65_535, 65_535), 422, "cover_too_many_pixels"),
+        (JPEG[:3] + b"\xe0\0\2\xff" * 2000 + bombs.jpeg(65_535, 65_535), 422, "cover_invalid"),
     ],
 )
 def test_what_is_no_cover_is_refused(
