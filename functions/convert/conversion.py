@@ -163,7 +163,7 @@ def _count(sound_s: float, took_s: float) -> None:
 
 def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSettings) -> tuple[File, Sound] | None:
     """Makes the audio of a job; None where its segments were planned instead, or its track is still being taken."""
-    if job["attempt"] - len(job.get("takes", [])) > settings.max_attempts:
+    if job_store.tries(job) > settings.max_attempts:
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
     video = video_reader.video_of(job, stores.videos)
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
@@ -217,4 +217,9 @@ def _cover(job: Job, wanted: Options, videos: Bucket) -> Cover | None:
 
 def _reporter(jobs: Jobs, job: Job, lease_s: float) -> Report:
     """Writes progress, and with it prolongs the lease."""
-    return reporter(lambda percent, eta_s: job_store.progress(jobs, job, percent=percent, eta_s=eta_s, lease_s=lease_s))
+
+    def write(percent: float, eta_s: float | None) -> bool:
+        return job_store.progress(jobs, job, percent=percent, eta_s=eta_s, lease_s=lease_s)
+
+    # What is done in one go is begun anew with each attempt.
+    return reporter(write, reached=job["progress"]["percent"] if job.get("takes") else 0.0)

@@ -89,8 +89,10 @@ def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: Con
     """
     taken = [Take(**stored) for stored in take_store.kept(stores.segments, job)]
     if not taken or not taken[-1].complete:
-        taken.append(_take(passes, job, source, taken, stores.scratch, settings.take_s))
-        if not take_store.keep(stores.jobs, stores.segments, job, taken[-1].to_dict(), last=taken[-1].complete):
+        last = _take(passes, job, source, taken, stores.scratch, settings.take_s)
+        taken.append(last)
+        share = 1.0 if last.complete else takes.share(last.reached_s, source.media, _until_s(source))
+        if not take_store.keep(stores.jobs, stores.segments, job, last.to_dict(), last=last.complete, share=share):
             return False
         if not taken[-1].complete:
             log.info("job %s: %d packets taken, more to come", job["_id"], taken[-1].packets)

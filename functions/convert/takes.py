@@ -22,6 +22,7 @@ import packet_track
 import recipe
 from audiolift import store, tracing
 from audiolift.errors import TransientError
+from audiolift.segments import TAKEN
 from audiolift.store import Bucket, Writer
 from media import Media, Track
 from packet_track import NotCountableError, PacketTrack
@@ -182,6 +183,12 @@ def take(
         return write(Counted(sum(one.packets for one in before)), last.remembered, take_s=math.inf)
 
 
+def share(reached_s: float, media: Media, until_s: float | None) -> float:
+    """How much of a track is taken that is taken up to there, from 0 to 1; 0 where nobody knows how long it is."""
+    ends = [end for end in (media.duration_s, until_s) if end]
+    return min(max(reached_s / min(ends), 0.0), 1.0) if ends else 0.0
+
+
 def joined(takes: Sequence[Take], bucket: Bucket) -> PacketTrack:
     """The track that was taken.
 
@@ -263,8 +270,12 @@ def _write(
     keeper = _Keeper(stream, writer, seam, remembered, is_timed=is_timed, take_s=take_s)
     arguments = packet_recipe.take(passes.reader.url, track.stream, form=stream.form, seek_s=seek_s, until_s=until_s)
     said, complete = "", False
+
+    def tick(_reached_s: float) -> None:
+        passes.report(TAKEN * share(seek_s + stream.reached_s, media, until_s), None)
+
     try:
-        outcome = passes.run(arguments, tick=passes.still(0.0), sink=lambda data: keeper.keep(stream.feed(data)))
+        outcome = passes.run(arguments, tick=tick, sink=lambda data: keeper.keep(stream.feed(data)))
         keeper.keep(stream.close())
         said, complete = outcome.log[-_SAID:], True
         if outcome.status or not (keeper.clusters or remembered):

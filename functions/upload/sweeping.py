@@ -209,7 +209,7 @@ def _clear(job: Job, stores: Stores) -> None:
 
 
 def _queued(now: datetime) -> dict[str, Any]:
-    due = [{"state": "uploaded"}, {"state": "waiting", "media": None}]
+    due = [{"state": "uploaded"}, job_store.RESTING, {"state": "waiting", "media": None}]
     return {"$or": due, "updated_at": {"$lt": now - QUEUE_GRACE}}
 
 

@@ -14,16 +14,24 @@ from audiolift.errors import PermanentError
 
 @dataclass(frozen=True)
 class VideoUploaded:
-    """A video stands complete in GridFS and waits to be converted. `size` in bytes, `options` as a job stores them."""
+    """A video stands complete in GridFS and waits to be converted, or to be converted further.
+
+    `size` in bytes, `options` as a job stores them; `takes` is how many of its track are stored (`audiolift.takes`).
+    """
 
     type: ClassVar[str] = "dev.audiolift.video.uploaded.v1"
-    fact: ClassVar[str] = "uploaded"
 
     job: str
     file_id: str
     name: str
     size: int
     options: dict[str, Any]
+    takes: int = 0
+
+    @property
+    def fact(self) -> str:
+        """That more of a track waits is a fact of its own after each take."""
+        return f"uploaded.{self.takes}" if self.takes else "uploaded"
 
 
 @dataclass(frozen=True)

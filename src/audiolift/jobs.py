@@ -18,7 +18,7 @@ writer, ...}`, too. `done_at` is when the video was not needed any more, until i
 address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept; `calls_resent`
 counts events of the sweep for that. Of long sounds there are a `plan{}` (`audiolift.segments`) and `takes[]`
 (`audiolift.takes`). `scratch` is true where files may be left that nobody needs: in the segment store, or audio of
-attempts that came to nothing.
+attempts that came to nothing. `excused` attempts were made before the job was revived.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -40,6 +40,8 @@ Jobs = Collection[Job]
 
 #: States that a job leaves only by being deleted; converted also by its mail being sent, failed also by `revive`.
 ENDED = ("converted", "notified", "failed", "deleted")
+#: A job that nobody holds although it was begun: more of its track is to be taken, or counted.
+RESTING = {"state": "converting", "plan.id": None, "lease_until": None}
 _NO_PROGRESS = {"percent": 0.0, "eta_s": None}
 
 
@@ -237,6 +239,11 @@ def claim_where(jobs: Jobs, query: dict[str, Any], *, lease_s: float) -> Job | N
     )
 
 
+def tries(job: Job) -> int:
+    """The attempts at a job that count: not those that took a part of its track, nor those before it was revived."""
+    return int(job["attempt"] - len(job.get("takes", [])) - job.get("excused", 0))
+
+
 def progress(jobs: Jobs, job: Job, *, percent: float, eta_s: float | None, lease_s: float) -> bool:
     """Writes how far a conversion is and prolongs its lease.
 
@@ -276,7 +283,7 @@ def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: J
     Args:
         held: The job as its worker claimed it; None ends the job whoever holds it, but not past a live lease.
     """
-    free = {"$or": [{"state": "uploaded"}, {"state": "converting", "lease_until": {"$lte": _now()}}]}
+    free = {"$or": [{"state": "uploaded"}, RESTING, {"state": "converting", "lease_until": {"$lte": _now()}}]}
     return fail_where(jobs, as_claimed(held) if held else {"_id": job_id} | free, error, source=source)
 
 
@@ -300,7 +307,7 @@ def revive(jobs: Jobs, job_id: str, state: str) -> Job:
     if not ours or (state == "waiting" and job.get("chosen")):
         raise PermanentError("dead_letter_outdated", state=job["state"])
     fresh: Job = {"state": state, "progress": dict(_NO_PROGRESS), "restarts": 0, "resent": 0}
-    fresh |= {"error": None, "mail": {}, "calls_due": False, "plan": None, "takes": []}
+    fresh |= {"error": None, "mail": {}, "calls_due": False, "plan": None, "takes": [], "excused": job["attempt"]}
     unheld = {"$or": [{"mail.lease_until": None}, {"mail.lease_until": {"$lte": _now()}}]}
     guard = {"state": "failed", "version": job["version"]} | unheld
     moved = _move(jobs, job_id, guard, next_event(job | fresh), "upload", **fresh)
@@ -340,7 +347,14 @@ def next_event(job: Job) -> events.VideoUploaded | events.VideoHeld:
     """The event that has the job converted or, if it waits, its video looked at."""
     video = job["video"]
     about = (job["_id"], video["file_id"], video["name"], video["size"])
-    return events.VideoHeld(*about) if job["state"] == "waiting" else events.VideoUploaded(*about, job["options"])
+    if job["state"] == "waiting":
+        return events.VideoHeld(*about)
+    return events.VideoUploaded(*about, job["options"], len(job.get("takes", [])))
+
+
+def due_again(job: Job, *, source: str) -> dict[str, Any]:
+    """`next_event` as an outbox holds it."""
+    return events.encode(next_event(job), source=source, traceparent=tracing.within(job.get("traceparent")))
 
 
 def ended_event(job: Job) -> events.AudioConverted | events.ConversionFailed:
@@ -399,8 +413,8 @@ def _move(
 
 
 def as_claimed(job: Job) -> dict[str, Any]:
-    """What finds a job only as long as the worker that claimed it has not lost it."""
-    return {"_id": job["_id"], "state": "converting", "attempt": job["attempt"]}
+    """What finds a job only as long as the worker that claimed it has neither lost it nor let it go."""
+    return {"_id": job["_id"], "state": "converting", "attempt": job["attempt"], "lease_until": {"$ne": None}}
 
 
 def _now() -> datetime:

@@ -14,11 +14,12 @@ def send(jobs: Collection[dict[str, Any]], job_id: str, due: Iterable[dict[str, 
     Raises:
         TransientError: The sink did not take an event; it and those after it stay for the sweep.
     """
-    sent: list[str] = []
+    sent: list[dict[str, Any]] = []
     try:
         for event in due:
             publish(event)
-            sent.append(event["id"])
+            sent.append(event)
     finally:
         if sent:
-            jobs.update_one({"_id": job_id}, {"$pull": {"outbox": {"id": {"$in": sent}}}})
+            # As they were read: one that became due since may have the same id.
+            jobs.update_one({"_id": job_id}, {"$pullAll": {"outbox": sent}})

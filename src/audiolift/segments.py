@@ -33,8 +33,8 @@ Segments = Collection[dict[str, Any]]
 
 #: The phases of a plan, and where a segment keeps what came of each.
 RESULTS = {"measure": "measured", "encode": "encoded"}
-#: What the phases are in percent of a conversion; the join has the rest.
-MEASURED, ENCODED = 20.0, 98.0
+#: Where in percent of a conversion the takes and the phases end; the join has the rest.
+TAKEN, MEASURED, ENCODED = 10.0, 25.0, 98.0
 #: Segments of a phase after whose end the time that is left can be told.
 TELLING = 2
 
@@ -113,17 +113,18 @@ def plan(
         for n, spec in enumerate(specs)
     )
     planned = {"id": number, "route": route, "segments": len(specs), "window": window, "about": about}
-    planned |= _phase(phase, len(specs), start=0.0)
+    planned |= _phase(phase, len(specs), start=TAKEN)
     change = {"plan": planned, "scratch": True, "updated_at": _now()}
     due = [_envelope(job, planned, n) for n in waiting(planned)]
     done = jobs.update_one(
         job_store.as_claimed(job),
         {
             "$set": change,
-            "$unset": {"lease_until": ""},
+            "$max": {"progress.percent": TAKEN},
             "$push": {"outbox": {"$each": due}},
             # The worker that planned holds the job no longer.
-            "$inc": {"attempt": 1, "version": 1},
+            "$unset": {"lease_until": ""},
+            "$inc": {"version": 1},
         },
     )
     if not done.matched_count:
@@ -278,6 +279,17 @@ def fail(jobs: Jobs, event: SegmentPlanned, error: AudioliftError, *, source: st
     return job_store.fail_where(jobs, guard, error, source=source)
 
 
+def recount(jobs: Jobs, event: SegmentPlanned) -> None:
+    """Has a job planned anew whose packets were not what they seemed; its mark `recount` says so."""
+    planned = _under_way(event.job, event.plan, event.phase)
+    job = jobs.find_one(planned)
+    if job is None:
+        return
+    again = {"recount": True, "progress": {"percent": TAKEN, "eta_s": None}, "updated_at": _now()}
+    due = job_store.due_again(job, source="convert")
+    jobs.update_one(planned, {"$set": again, "$unset": {"plan": ""}, "$push": {"outbox": due}, "$inc": {"version": 1}})
+
+
 def resend(jobs: Jobs, job: Job, *, source: str) -> None:
     """Makes the events of a job due again that have brought no progress, if the job is still as it was read.
 
@@ -366,18 +378,3 @@ def _segment(found: dict[str, Any]) -> Segment:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def recount(jobs: Jobs, event: SegmentPlanned) -> None:
-    """Has a job planned anew whose packets were not what they seemed; its mark `recount` says so."""
-    job = jobs.find_one(_under_way(event.job, event.plan, event.phase))
-    if job is None:
-        return
-    change = {"state": "uploaded", "recount": True, "updated_at": _now()}
-    due = events.encode(
-        job_store.next_event(job | change), source="convert", traceparent=tracing.within(job.get("traceparent"))
-    )
-    jobs.update_one(
-        _under_way(event.job, event.plan, event.phase),
-        {"$set": change, "$unset": {"plan": ""}, "$push": {"outbox": due}, "$inc": {"version": 1}},
-    )

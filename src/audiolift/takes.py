@@ -7,14 +7,13 @@ segments, and is removed with them.
 from datetime import UTC, datetime
 from typing import Any
 
-from audiolift import events, tracing
 from audiolift import jobs as job_store
 from audiolift.errors import TransientError
 from audiolift.jobs import Job, Jobs
-from audiolift.segments import Segments
+from audiolift.segments import TAKEN, Segments
 
 
-def keep(jobs: Jobs, segments: Segments, job: Job, take: dict[str, Any], *, last: bool) -> bool:
+def keep(jobs: Jobs, segments: Segments, job: Job, take: dict[str, Any], *, last: bool, share: float) -> bool:
     """Keeps what a worker has taken. Unless it is the last, `video.uploaded` is due once more, for another to go on.
 
     Args:
@@ -23,6 +22,7 @@ def keep(jobs: Jobs, segments: Segments, job: Job, take: dict[str, Any], *, last
         job: As its worker claimed it.
         take: What was taken.
         last: Whether there is no more. Then the worker holds the job still.
+        share: About how much of the track that is with the takes before it, from 0 to 1.
 
     Returns:
         False where the worker has lost the job.
@@ -31,10 +31,11 @@ def keep(jobs: Jobs, segments: Segments, job: Job, take: dict[str, Any], *, last
     # It goes on well, so what was counted of standstills counts no more.
     change = {"restarts": 0, "resent": 0, "updated_at": datetime.now(UTC)}
     pushed = {"takes": job["attempt"]}
-    step: dict[str, Any] = {"$set": change, "$push": pushed, "$inc": {"version": 1}}
+    reached = {"progress.percent": round(share * TAKEN, 1)}
+    step: dict[str, Any] = {"$set": change, "$max": reached, "$push": pushed, "$inc": {"version": 1}}
     if not last:
-        change |= {"state": "uploaded"}
-        pushed |= {"outbox": _uploaded(job | change)}
+        more = job | {"takes": [*job.get("takes", []), job["attempt"]]}
+        pushed |= {"outbox": job_store.due_again(more, source="convert")}
         step |= {"$unset": {"lease_until": ""}}
     return jobs.update_one(job_store.as_claimed(job), step).matched_count == 1
 
@@ -50,11 +51,6 @@ def kept(segments: Segments, job: Job) -> list[dict[str, Any]]:
     if len(found) < len(keys):
         raise TransientError("unavailable", cause=f"parts of the track of job {job['_id']} are gone")
     return [found[key] for key in keys]
-
-
-def _uploaded(job: Job) -> dict[str, Any]:
-    traceparent = tracing.within(job.get("traceparent"))
-    return events.encode(job_store.next_event(job), source="convert", traceparent=traceparent)
 
 
 def _key(job_id: str, attempt: int) -> str:

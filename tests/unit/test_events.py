@@ -29,7 +29,7 @@ asked = st.fixed_dictionaries(
         "end": st.floats(1, 1e6),
     },
 ) | st.fixed_dictionaries({"bitrate": st.sampled_from(options.BITRATES)})
-uploaded = st.builds(events.VideoUploaded, job_ids, texts, texts, sizes, asked)
+uploaded = st.builds(events.VideoUploaded, job_ids, texts, texts, sizes, asked, sizes)
 levels = st.none() | st.floats(-70, 10)
 loudness = st.fixed_dictionaries(
     dict.fromkeys(("before_lufs", "after_lufs", "true_peak_before_dbtp", "true_peak_dbtp"), levels)
@@ -132,10 +132,12 @@ def test_the_same_fact_has_the_same_id_and_each_fact_its_own() -> None:
         CONVERTED,
         events.ConversionFailed(job, "no_audio", "-"),
         events.VideoUploaded(job, "f", "n", 1, {}),
+        events.VideoUploaded(job, "f", "n", 1, {}, 3),
         events.SegmentPlanned(job, 2, "encode", 0),
     ]
     ids = [events.encode(event, source="convert")["id"] for event in [*facts, *facts]]
-    assert ids == [f"{job}.converted", f"{job}.failed", f"{job}.uploaded", f"{job}.segment.2.encode.0"] * 2
+    known = ["converted", "failed", "uploaded", "uploaded.3", "segment.2.encode.0"]
+    assert ids == [f"{job}.{fact}" for fact in known] * 2
 
 
 def test_the_envelope_says_who_what_and_which_job() -> None:

@@ -305,6 +305,19 @@ def test_an_event_that_cannot_be_published_stays_and_is_sent_later(jobs: Jobs) -
     assert published == [f"{job['_id']}.uploaded", f"{job['_id']}.converted"]
 
 
+def test_a_slow_sender_removes_only_what_it_has_sent(jobs: Jobs) -> None:
+    job = made.converted(jobs)
+
+    def meanwhile(event: Mapping[str, Any]) -> None:
+        if event["type"] == events.AudioConverted.type:
+            job_store.send_outbox(jobs, job["_id"], lambda _: None)
+            read = made.stored(jobs, job["_id"])
+            job_store.resend(jobs, read, job_store.ended_event(job), source="upload", count="mail.resent")
+
+    job_store.send_outbox(jobs, job["_id"], meanwhile)
+    assert due(jobs, job) == [events.AudioConverted.type]
+
+
 def test_the_outbox_of_an_unknown_job_is_empty(jobs: Jobs) -> None:
     published = list[Mapping[str, Any]]()
     job_store.send_outbox(jobs, "nobody", published.append)

@@ -13,6 +13,7 @@ from audiolift import deliveries as delivery_store
 from audiolift import job_mail, store
 from audiolift import jobs as job_store
 from audiolift import segments as segment_store
+from audiolift import takes as take_store
 from audiolift.errors import PermanentError, TransientError
 from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job
@@ -243,6 +244,27 @@ def test_an_event_that_was_lost_while_waiting_is_sent_again(stores: sweeping.Sto
     assert outside.sweep(31 * MINUTE) == {"queued videos": 1, "outboxes": 1}
     assert outside.sent == [f"{job}.uploaded"] * 2
     assert get(stores, job)["state"] == "uploaded"
+
+
+def test_a_job_whose_track_is_being_taken_may_wait_as_long(stores: sweeping.Stores, outside: Outside) -> None:
+    job = uploaded(stores)
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    claimed = job_store.claim(stores.jobs, job, lease_s=10)
+    assert claimed
+    segments = segment_store.collection(stores.videos)
+    assert take_store.keep(stores.jobs, segments, claimed, {}, last=False, share=0.5)
+    # Nobody holds it now, and nobody who held it can.
+    job_store.release(stores.jobs, claimed)
+    assert not job_store.progress(stores.jobs, claimed, percent=1, eta_s=None, lease_s=60)
+    taken = get(stores, job)
+    assert (taken["state"], taken["progress"]["percent"], taken["takes"]) == ("converting", 5.0, [1])
+    job_store.send_outbox(stores.jobs, job, outside.publish)
+    assert outside.sweep(29 * MINUTE) == {}
+    assert outside.sweep(31 * MINUTE) == {"queued videos": 1, "outboxes": 1}
+    assert outside.sent == [f"{job}.uploaded", *[f"{job}.uploaded.1"] * 2]
+    stores.jobs.update_one({"_id": job}, {"$set": {"resent": sweeping.WAITS}})
+    outside.sweep(31 * MINUTE)
+    assert get(stores, job)["error"]["code"] == "conversion_failed"
 
 
 def test_a_look_that_was_lost_is_asked_for_again_until_hope_is_lost(stores: sweeping.Stores, outside: Outside) -> None:
