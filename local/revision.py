@@ -1,7 +1,8 @@
 """The activator and autoscaler of one Service: gives each request a replica that has room for it.
 
-Replicas are filled up to containerConcurrency; for requests beyond that, more are started up to max-scale; after that
-they wait in order. A replica without requests for the window is stopped, down to min-scale.
+Each request goes to the replica with the fewest. For more than the target for each (containerConcurrency where there is
+none) more replicas are started, up to max-scale; when all are full, requests wait in order.
+A replica without requests for the window is stopped, down to min-scale.
 """
 
 import asyncio
@@ -125,8 +126,8 @@ class Revision:
         if not self._open:
             return
         scale = self.service.scale
-        more = math.ceil(len(self._waiting) / self.service.revision.container_concurrency)
-        wanted = max(scale.min_scale, min(scale.max_scale, len(self._replicas) + more))
+        load = (self.in_flight + len(self._waiting)) / self.service.load_per_replica
+        wanted = max(scale.min_scale, min(scale.max_scale, math.ceil(load)))
         if not self._resume:
             for slot in self._free_slots()[: max(0, wanted - len(self._replicas) - len(self._starting))]:
                 self._starting.add(slot)
@@ -135,13 +136,17 @@ class Revision:
             self._fail_waiting(self._failure)
 
     def _hand_out(self) -> None:
-        for replica in self._replicas:
-            while self._waiting and replica.in_flight < self.service.revision.container_concurrency:
-                place = self._waiting.popleft()
-                if not place.done():
-                    replica.in_flight += 1
-                    self._watch_idle(replica)
-                    place.set_result(replica)
+        while self._waiting and (replica := self._least_busy()):
+            place = self._waiting.popleft()
+            if not place.done():
+                replica.in_flight += 1
+                self._watch_idle(replica)
+                place.set_result(replica)
+
+    def _least_busy(self) -> Replica | None:
+        """The one with the fewest requests, of those that take another; of several the first, so that the last go."""
+        room = [one for one in self._replicas if one.in_flight < self.service.revision.container_concurrency]
+        return min(room, key=lambda one: one.in_flight, default=None)
 
     def _fail_waiting(self, failure: StartError) -> None:
         while self._waiting:

@@ -48,7 +48,14 @@ class Running:
 
 
 def manifests(
-    directory: Path, function: str = "echo", *, concurrency: int = 100, low: int = 0, high: int = 2, timeout: int = 60
+    directory: Path,
+    function: str = "echo",
+    *,
+    concurrency: int = 100,
+    target: int | None = None,
+    low: int = 0,
+    high: int = 2,
+    timeout: int = 60,
 ) -> Manifests:
     """One Service and a route to it."""
     names = {"name": function, "namespace": "test"}
@@ -56,6 +63,8 @@ def manifests(
         "autoscaling.knative.dev/min-scale": str(low),
         "autoscaling.knative.dev/max-scale": str(high),
     }
+    if target:
+        scale["autoscaling.knative.dev/target"] = str(target)
     container = {
         "image": f"audiolift-{function}",
         "env": [

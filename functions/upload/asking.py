@@ -1,5 +1,6 @@
 """Reads what requests have in common: bodies that are no videos, and how much of a list is wanted."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from starlette.requests import Request
 from audiolift.errors import PermanentError
 
 JSON_BYTES = 64 * 1024
+#: How long so little may take to come, in seconds: it has no place as a video has (`places`).
+JSON_S = 10
 
 
 async def body(request: Request, *, at_most: int, beyond: PermanentError) -> bytes:
@@ -30,10 +33,14 @@ async def json_object(request: Request) -> dict[str, Any]:
     """The body of a request: a JSON object of at most `JSON_BYTES`; an empty one where there is no body.
 
     Raises:
-        PermanentError: `bad_request`.
+        PermanentError: `bad_request`, `too_slow`.
     """
     too_long = PermanentError("bad_request", reason=f"its body is longer than {JSON_BYTES} bytes.")
-    text = await body(request, at_most=JSON_BYTES, beyond=too_long)
+    try:
+        async with asyncio.timeout(JSON_S):
+            text = await body(request, at_most=JSON_BYTES, beyond=too_long)
+    except TimeoutError:
+        raise PermanentError("too_slow", limit=JSON_BYTES // JSON_S) from None
     try:
         given = json.loads(text or b"{}")
     except (ValueError, RecursionError) as error:

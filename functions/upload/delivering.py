@@ -6,14 +6,14 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
-from starlette.concurrency import iterate_in_threadpool
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 import figures
 from audiolift import store
 from audiolift.errors import AudioliftError, PermanentError, problem
 from audiolift.jobs import Job
 from audiolift.store import Bucket, File
+from pacing import Pace, PacedResponse
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -31,7 +31,7 @@ def audio_of(job: Job) -> str:
     return str(job["audio"]["file_id"])
 
 
-def deliver(file: File, name: str, headers: Mapping[str, str], *, bucket: Bucket) -> Response:
+def deliver(file: File, name: str, headers: Mapping[str, str], *, bucket: Bucket, pace: Pace) -> Response:
     """The file, the part of it that is asked for, or the word that the client has it already."""
     # An audio file is never written twice under one id, so the id is a strong validator.
     etag = f'"{file.id}"'
@@ -53,8 +53,8 @@ def deliver(file: File, name: str, headers: Mapping[str, str], *, bucket: Bucket
     start, end = part or (0, file.size)
     common |= {"Content-Length": str(end - start), "Content-Type": file.content_type}
     common |= {"Content-Range": f"bytes {start}-{end - 1}/{file.size}"} if part else {}
-    body = iterate_in_threadpool(figures.delivered(store.read(bucket, file.id, start, end)))
-    return StreamingResponse(body, status_code=206 if part else 200, headers=common)
+    body = figures.delivered(store.read(bucket, file.id, start, end))
+    return PacedResponse(body, pace, 206 if part else 200, common)
 
 
 def deliver_json(content: Any, key: str, headers: Mapping[str, str]) -> Response:

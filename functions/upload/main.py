@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -38,6 +39,8 @@ from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
 from audiolift.views import job_view, link_view, listed_view, waveform_view
+from pacing import Pace, Pacing
+from places import Holding, Places
 from tus_state import Terms
 from upload_settings import UploadSettings
 from watching import Watcher
@@ -50,6 +53,10 @@ SETTINGS = settings.load(UploadSettings)
 MONGO = store.connect(SETTINGS.mongodb_uri)
 PUBLISH: Publish = publisher(SETTINGS.k_sink)
 VERIFIER = Verifier(SETTINGS.jwks_url, issuer=SETTINGS.token_issuer, audience=SETTINGS.token_audience)
+PACE = Pace(SETTINGS.slowest_bytes_s, SETTINGS.slow_s)
+UPLOADS = Places("uploads", SETTINGS.uploads_at_once, share=SETTINGS.owner_share)
+DOWNLOADS = Places("downloads", SETTINGS.downloads_at_once, share=SETTINGS.owner_share)
+STREAMS = Places("streams", SETTINGS.streams_at_once, share=SETTINGS.owner_share)
 
 
 @functools.cache
@@ -91,9 +98,11 @@ def hooks() -> webhook_desk.Desk:
 
 async def take_video(request: Request) -> Response:
     """POST /upload: a video as the form field `file`, or as the body with its name in `?filename=`."""
+    owner = await _owner(request)
+    UPLOADS.take(request, owner.id)
     job, new = await receiving.receive(
         receiving.Request(
-            owner=await _owner(request),
+            owner=owner,
             content_type=request.headers.get("content-type", ""),
             query=request.query_params,
             declared_size=asking.declared_size(request),
@@ -124,12 +133,15 @@ async def _resumable(request: Request) -> Response:
     if asked == "OPTIONS":
         return tus.describe(SETTINGS.max_video_bytes)
     call = tus.Call(request, await _owner(request), asking.declared_size(request), tracing.here())
+    if call.has_body:
+        UPLOADS.take(request, call.owner.id)
     return await tus.serve(asked, call, await run_in_threadpool(desk))
 
 
 async def take_cover(request: Request) -> Response:
     """POST /covers: a picture as the body, to be named by the option `cover` within a day."""
     owner = await _owner(request)
+    UPLOADS.take(request, owner.id)
     too_large = PermanentError("cover_too_large", limit=covers.LIMIT)
     cover = covers.read(await asking.body(request, at_most=covers.LIMIT, beyond=too_large))
     cover_id = await run_in_threadpool(covers.add, (await _stores()).videos, cover, owner=owner.id)
@@ -185,6 +197,7 @@ async def job_events(request: Request) -> Response:
     version = int(last) if re.fullmatch(r"\d{1,15}", last, re.ASCII) else None
     if version == job["version"] and job["state"] in job_store.ENDED:
         return Response(status_code=204)  # tells an EventSource to stop reconnecting
+    STREAMS.take(request, job["owner"])
     stream = watcher().watch(job, version=version, watch_s=SETTINGS.watch_s)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
@@ -347,6 +360,7 @@ APP = Starlette(
         Route("/readyz", answering(readyz), methods=["GET"]),
         Route("/metrics", answering(scrape), methods=["GET"]),
     ],
+    middleware=[Middleware(Holding), Middleware(Pacing, pace=PACE)],
     exception_handlers={HTTPException: http_error},
 )
 # A redirect would name the Service's own host, under which nobody outside can ask.
@@ -384,10 +398,11 @@ async def _deliver(job: Job, request: Request) -> Response:
     file = await run_in_threadpool(store.find, found.mp3s, audio_id)
     if file is None:
         raise PermanentError("audio_not_found")
-    answer = delivering.deliver(file, job["audio"]["name"], request.headers, bucket=found.mp3s)
+    answer = delivering.deliver(file, job["audio"]["name"], request.headers, bucket=found.mp3s, pace=PACE)
     if request.method == "HEAD":
         # Otherwise all of the audio is read, and then not sent.
         return Response(status_code=answer.status_code, headers=answer.headers)
+    DOWNLOADS.take(request, job["owner"])
     return answer
 
 

@@ -14,6 +14,7 @@ from audiolift import store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job, Jobs
 from audiolift.store import BATCH, Bucket
+from pacing import TooSlowError
 from tus_chunks import ResumingWriter
 from tus_headers import Checksum
 from tus_state import RECORD_S, Terms
@@ -36,6 +37,7 @@ class Intake:
 
         Raises:
             ClientDisconnect: The connection was cut; all that came was yielded.
+            TooSlowError: It comes too slowly; all that came was yielded.
             PermanentError: `beyond`, for more bytes than `limit`.
         """
         while not self._reading.done() or self._pieces:
@@ -160,7 +162,8 @@ async def append(
         The job, complete or not, with its new offset.
 
     Raises:
-        PermanentError: `upload_incomplete` (what came is kept), `beyond`, `upload_taken_over`, `checksum_mismatch`.
+        PermanentError: `upload_incomplete`, `too_slow` (with both, what came is kept), `beyond`, `upload_taken_over`,
+            `checksum_mismatch`.
     """
     appending = await run_in_threadpool(begin)
     intake = Intake(body, limit=room, beyond=beyond)
@@ -177,9 +180,9 @@ async def _take(appending: Appending, intake: Intake) -> Job:
     try:
         async for pieces in intake.batches():
             await run_in_threadpool(appending.store, pieces)
-    except ClientDisconnect:
+    except (ClientDisconnect, TooSlowError) as error:
         job = await run_in_threadpool(appending.salvage)
         if tus_state.is_open(job):
-            raise PermanentError("upload_incomplete") from None
+            raise (error if isinstance(error, TooSlowError) else PermanentError("upload_incomplete")) from None
         return job
     return await run_in_threadpool(appending.settle)

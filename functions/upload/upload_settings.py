@@ -10,6 +10,21 @@ from audiolift.settings import parse_base_url, setting
 from audiolift.store import parse_uri
 
 
+def parse_share(text: str) -> float:
+    """A part of a whole, above 0 and up to 1.
+
+    Raises:
+        ValueError: Says that it is none.
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        raise ValueError("is not a number") from None
+    if not 0 < share <= 1:
+        raise ValueError("is not above 0 and up to 1")
+    return share
+
+
 @dataclass(frozen=True)
 class UploadSettings:
     """Settings of the upload function."""
@@ -65,6 +80,16 @@ class UploadSettings:
         "how long a resumable upload waits for its next byte, in seconds, before it expires", default=86400, at_least=1
     )
     watch_s: int = setting("how long one progress stream stays open, in seconds", default=540, at_least=1)
+    uploads_at_once: int = setting("how many uploads a replica takes at once", default=32, at_least=1)
+    downloads_at_once: int = setting("how many downloads a replica serves at once", default=32, at_least=1)
+    streams_at_once: int = setting("how many progress streams a replica serves at once", default=96, at_least=1)
+    owner_share: float = setting(
+        "the part of each of these that one owner may have, above 0 and up to 1", default=0.25, parse=parse_share
+    )
+    slowest_bytes_s: int = setting(
+        "the least speed of uploads and downloads, in bytes a second", default=4096, at_least=1
+    )
+    slow_s: int = setting("how long one may be slower than that, in seconds", default=60, at_least=1)
 
     @property
     def limits(self) -> Limits:

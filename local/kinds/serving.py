@@ -190,6 +190,9 @@ class Scale(Model):
     max_scale: Annotated[
         int, BeforeValidator(whole_number), Field(alias="autoscaling.knative.dev/max-scale", ge=1, le=100)
     ]
+    target: Annotated[
+        int | None, BeforeValidator(whole_number), Field(alias="autoscaling.knative.dev/target", ge=1, le=1000)
+    ] = None
     window: Annotated[GoSeconds, Field(alias="autoscaling.knative.dev/window", ge=6, le=3600)] = 60.0
 
     @model_validator(mode="after")
@@ -240,6 +243,11 @@ class Service(Object):
     def scale(self) -> Scale:
         """How many replicas there may be."""
         return self.spec.template.metadata.annotations
+
+    @property
+    def load_per_replica(self) -> int:
+        """How many requests a replica has before another is started."""
+        return min(self.scale.target or self.revision.container_concurrency, self.revision.container_concurrency)
 
     @property
     def cluster_local(self) -> bool:

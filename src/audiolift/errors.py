@@ -25,6 +25,13 @@ CODES: dict[str, Code] = {
     "method_not_allowed": Code(405, "This address does not take that method."),
     "internal": Code(500, "Something went wrong on our side. Please try again in a minute."),
     "unavailable": Code(503, "The service is not ready for this just now. Please try again in a few seconds."),
+    "too_slow": Code(
+        408, "Fewer than {limit} bytes a second came. Please send it again; a resumable upload goes on where it stood."
+    ),
+    "too_many_at_once": Code(
+        429, "You have {limit} {kind} at once already. Please wait for one of them to end, and try again."
+    ),
+    "places_taken": Code(503, "All places for {kind} are taken just now. Please try again in a few seconds."),
     # The gateway of the one-machine platform
     "service_unknown": Code(404, "There is no Service that answers here."),
     "function_not_started": Code(503, "The function {service} could not be started. The reason is in {log}"),
@@ -200,6 +207,9 @@ def problem(error: AudioliftError) -> tuple[int, dict[str, str], bytes]:
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="audiolift"' if error.code.startswith("credentials") else "Bearer"
+    if error.status == 408:
+        # What is still to come of the request is not waited for (RFC 9110, section 15.5.9).
+        headers["Connection"] = "close"
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     return error.status, headers, json.dumps(body).encode()

@@ -44,6 +44,21 @@ async def test_scales_up_then_makes_requests_wait_in_order_then_goes_back_to_zer
         assert (await client.get(gateway.url)).status_code == 200
 
 
+async def test_a_replica_that_has_its_target_gets_help_before_it_is_full(tmp_path: Path) -> None:
+    found = manifests(tmp_path, concurrency=4, high=2, target=2)
+    async with running(tmp_path, found) as gateway, httpx.AsyncClient(timeout=30) as client:
+        revision = gateway.revision
+        held = [asyncio.create_task(client.get(f"{gateway.url}/hold?name={name}")) for name in "abc"]
+        await until(lambda: (revision.replicas, revision.in_flight, revision.waiting) == (2, 3, 0))
+        held.append(asyncio.create_task(client.get(f"{gateway.url}/hold?name=d")))
+        await until(lambda: _has(gateway, "d"))
+        for name in "abcd":
+            (gateway.notes / f"release-{name}").touch()
+        pids = [answer.text for answer in await asyncio.gather(*held)]
+        # The one that came last went to the replica with the fewest.
+        assert pids[3] not in pids[:3]
+
+
 async def test_a_request_that_is_given_up_while_it_waits_takes_no_place(tmp_path: Path) -> None:
     found = manifests(tmp_path, concurrency=1, high=1)
     async with running(tmp_path, found) as gateway, httpx.AsyncClient(timeout=30) as client:

@@ -33,8 +33,15 @@ def needed(service: Document) -> set[str]:
 def test_a_service_by_flags_has_all_that_it_needs(name: str) -> None:
     given = re.findall(r"--env(?:-value-from)? (\w+)=", command(f"kn service create {name}"))
     assert needed(SERVICES[name]) <= set(given)
-    scale = SERVICES[name]["spec"]["template"]["metadata"]["annotations"]["autoscaling.knative.dev/window"]
-    assert f"--scale-window {scale} " in command(f"kn service create {name}")
+    template = SERVICES[name]["spec"]["template"]
+    annotations = template["metadata"]["annotations"]
+    flags = {
+        "--scale-window": annotations["autoscaling.knative.dev/window"],
+        "--scale-target": annotations.get("autoscaling.knative.dev/target"),
+        "--concurrency-limit": template["spec"]["containerConcurrency"],
+    }
+    for flag, value in flags.items():
+        assert value is None or f"{flag} {value} " in command(f"kn service create {name}")
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -32,7 +32,7 @@ SCHEMA = closed(
     deploy=closed(
         healthEndpoints=closed(liveness=TEXT, readiness=TEXT),
         options=closed(
-            scale=closed(min=_COUNT, max=_COUNT),
+            scale=closed(min=_COUNT, max=_COUNT, target=_COUNT),
             resources=closed(
                 requests=closed(cpu=_QUANTITY, memory=_QUANTITY),
                 limits=closed(cpu=_QUANTITY, memory=_QUANTITY, concurrency=_COUNT),
@@ -87,6 +87,7 @@ def test_it_says_what_the_manifest_says(func: Document, service: Document) -> No
     }
     options = func["deploy"]["options"]
     bounds = template["metadata"]["annotations"]
+    assert str(options["scale"].pop("target")) == bounds["autoscaling.knative.dev/target"]
     assert {f"autoscaling.knative.dev/{name}-scale": str(count) for name, count in options["scale"].items()} == {
         name: count for name, count in bounds.items() if name.endswith("-scale")
     }

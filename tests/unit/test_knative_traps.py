@@ -14,6 +14,7 @@ import pytest
 from audiolift import addresses
 from audiolift.events import AudioConverted, ConversionFailed, WebhookDue
 from tests.manifests import KNATIVE, SERVING, Document, build
+from upload_settings import UploadSettings
 
 OVERLAYS = [(), ("small",), ("production",)]
 PARALLELISM = "rabbitmq.eventing.knative.dev/parallelism"
@@ -131,6 +132,22 @@ def test_as_many_events_are_delivered_at_once_as_the_service_takes(components: t
         template = services(objects)[name]["spec"]["template"]
         replicas = int(template["metadata"]["annotations"][SCALE + "max-scale"])
         assert parallel == replicas * template["spec"]["containerConcurrency"], name
+
+
+@each_overlay
+def test_long_requests_leave_room_in_upload_for_what_is_short(components: tuple[str, ...]) -> None:
+    template = services(build(*components))["upload"]["spec"]["template"]
+    given = {env["name"].lower() for env in template["spec"]["containers"][0]["env"]}
+    places: dict[str, Any] = {
+        field.name: field.default for field in dataclasses.fields(UploadSettings) if field.name.endswith("_at_once")
+    }
+    assert len(places) == 3 and given.isdisjoint(places)
+    assert sum(places.values()) + 32 <= template["spec"]["containerConcurrency"]
+    # Knative takes 70 % of a target.
+    assert int(template["metadata"]["annotations"][SCALE + "target"]) * 0.7 < places["uploads_at_once"]
+    # What tests/integration/upload/test_places.py holds an upload to, and the chunks that lie ready for a download.
+    limit = template["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    assert places["uploads_at_once"] * 28 + places["downloads_at_once"] * 8 < int(limit.removesuffix("Mi")) * 0.8
 
 
 @each_overlay

@@ -23,6 +23,8 @@ export interface Unfinished {
 /** A request ends after ten minutes at the latest: even a line of 30 kB/s sends this much in that time. */
 const CHUNK_BYTES = 16 * 1024 * 1024
 const AT_ONCE = 2
+/** Refusals that pass by themselves. */
+const PASSING = ['too_slow', 'too_many_at_once']
 const WAITS_MS = [1_000, 2_000, 5_000, 10_000]
 const TRY_AGAIN_MS = 2_000
 const TOLD_EVERY = 25
@@ -158,7 +160,8 @@ export class Sending {
     if (status === 404 || status === 410) return this.anew()
     if (status === 0) return this.wait(UNREACHABLE)
     const problem = problemOf(status, answer?.getBody() ?? '')
-    if (status === 409 || status === 423 || status >= 500) return this.wait(problem.message)
+    if (PASSING.includes(problem.code) || status === 409 || status === 423 || status >= 500)
+      return this.wait(problem.message)
     this.phase.value = 'failed'
     this.error.value = problem.message
     this.answer(problem)

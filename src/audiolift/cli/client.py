@@ -17,6 +17,8 @@ T = TypeVar("T")
 ENDED = ("converted", "notified", "failed", "deleted")
 #: How long a line or a server may be away before a command gives up, and the wait between two attempts, in seconds.
 PATIENCE_S, PAUSE_S = 60.0, 1.0
+#: Refusals that pass by themselves.
+PASSING = ("too_slow", "too_many_at_once")
 # The server sends something every 15 s on a stream.
 _TIMEOUT = httpx.Timeout(60, connect=10)
 
@@ -50,7 +52,7 @@ def ok(answer: httpx.Response) -> httpx.Response:
         sentence, code = str(problem["detail"]), str(problem["code"])
     except (ValueError, KeyError, TypeError):
         sentence, code = f"The server answered {answer.status_code} {answer.reason_phrase}.", ""
-    if answer.status_code in (502, 503, 504):
+    if answer.status_code in (502, 503, 504) or code in PASSING:
         raise httpx.RemoteProtocolError(sentence)
     logged_out = answer.status_code == httpx.codes.UNAUTHORIZED
     raise Failure(LOGGED_OUT if logged_out else REFUSED, sentence, code)
