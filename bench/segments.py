@@ -69,14 +69,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch, mongod() as uri, store.connect(uri) as client:
         workshop = Workshop(client, Path(scratch))
         with functions(uri) as (workers, broker):
-            for hours in arguments.hours:
+            for hours in sorted(arguments.hours):
                 video = looped(Path(scratch), round(hours * LOOPS_PER_HOUR))
                 took = compare(hours, video, workshop, workers, broker, arguments.rounds)
-            light, heavy = (
-                (one.stat().st_size, planned_s(one, workshop, workers[0], broker, arguments.rounds))
-                for one in (video, heavier(video))
+            light = looped(Path(scratch), round(min(arguments.hours) * LOOPS_PER_HOUR))
+            one, other = (
+                planned(video, workshop, workers[0], broker, arguments.rounds) for video in (light, heavier(light))
             )
-            model(took, hours, light, heavy)
+            model(took, hours, one, other, min(arguments.hours))
 
 
 @contextmanager
@@ -98,9 +98,9 @@ def compare(
         bare.append(cost(lambda: run("-i", video, *ENCODE, video.with_suffix(".bare.mp3"))))
         job_id = workshop.upload(video)
         with watched(workers[0], peaks):
-            before = given(workshop)
+            before = workshop.given()
             ours.append(cost(lambda: convert(job_id, workers, broker, took)))  # noqa: B023  # called at once
-            read = given(workshop) - before
+            read = workshop.given() - before
         job = workshop.job(job_id)
         assert job["state"] == "converted", job.get("error")
         store.delete(workshop.videos, job_id)
@@ -183,11 +183,6 @@ def _cpu_s() -> float:
     return sum(ended) + sum(map(sum, running))
 
 
-def given(workshop: Workshop) -> int:
-    """Bytes that MongoDB has sent to all of its clients."""
-    return int(workshop.videos.client.admin.command("serverStatus")["network"]["bytesOut"])
-
-
 @contextmanager
 def watched(function: RunningFunction, peaks: dict[str, int]) -> Iterator[None]:
     """Notes the peak memory of a function."""
@@ -210,31 +205,44 @@ def heavier(video: Path) -> Path:
     return heavy
 
 
-def planned_s(video: Path, workshop: Workshop, worker: RunningFunction, broker: Sink, rounds: int) -> float:
-    """How many seconds it takes to take the sound track out of a video and to plan its segments."""
-    found = list[float]()
+@dataclass(frozen=True)
+class Planned:
+    """What it took to take the sound track out of a video of so many bytes and to plan its segments."""
+
+    size: int
+    wall_s: float
+
+
+def planned(video: Path, workshop: Workshop, worker: RunningFunction, broker: Sink, rounds: int) -> Planned:
+    """Plans the segments of a video again and again, and prints what MongoDB gave for that."""
+    found, size = list[float](), video.stat().st_size
     for _ in range(rounds):
         job_id, took = workshop.upload(video), list[float]()
+        before = workshop.given()
         plan(job_id, worker, broker, took)
+        read = workshop.given() - before
         found.append(sum(took))
         store.delete(workshop.videos, job_id)
         segments.clear(workshop.stores.segments, workshop.stores.scratch, job_id)
-    return statistics.median(found)
+    wall_s = statistics.median(found)
+    print(f"{size / 1e6:.0f} MB: {wall_s:.2f} s to plan, in {len(took)} goes; read {read / size:.3f}x of the video")
+    return Planned(size, wall_s)
 
 
-def model(took: Invocations, hours: float, light: tuple[int, float], heavy: tuple[int, float]) -> None:
+def model(took: Invocations, hours: float, light: Planned, heavy: Planned, planned_hours: float) -> None:
     """Prints how long a larger video takes on many cores: one plan, segments side by side, one join.
 
     Args:
-        took: The invocations for videos of so many hours.
-        hours: And for the two that follow.
-        light: The bytes of a video, and the seconds that it took to plan its segments.
+        took: The invocations for videos of so many `hours`.
+        hours: How long they are.
+        light: The plan of a video of `planned_hours`.
         heavy: The same with more bytes around the same sound.
+        planned_hours: How long these two are.
     """
     count = round(LARGE_HOURS * 3600 / ConvertSettings.segment_s)
-    s_per_byte = (heavy[1] - light[1]) / (heavy[0] - light[0])
+    s_per_byte = (heavy.wall_s - light.wall_s) / (heavy.size - light.size)
     read = s_per_byte * LARGE_BYTES
-    packets = (light[1] - s_per_byte * light[0]) * LARGE_HOURS / hours
+    packets = (light.wall_s - s_per_byte * light.size) * LARGE_HOURS / planned_hours
     segment = statistics.median(took.segment)
     join = max(statistics.median(took.join) - segment, 0) * LARGE_HOURS / hours
     print(

@@ -134,6 +134,10 @@ class Workshop:
         chunks = self.mp3s["fs.chunks"].distinct("files_id", {"files_id": mine})
         return set(chunks) | set(self.mp3s["fs.files"].distinct("_id", {"_id": mine}))
 
+    def given(self) -> int:
+        """Bytes that MongoDB has sent to all of its clients."""
+        return int(self.videos.client.admin.command("serverStatus")["network"]["bytesOut"])
+
     def events_of(self, job_id: str) -> list[str]:
         """The types of the events that were sent for a job."""
         return [event["type"].split(".")[-2] for event in self.sent if event["subject"] == job_id]

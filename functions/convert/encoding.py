@@ -111,7 +111,7 @@ def _do(
         raise PermanentError("conversion_failed", cause=f"{settings.max_attempts} attempts")
     limits = Limits(deadline, settings.ffmpeg_memory_bytes, settings.max_file_bytes)
     alive = _reporter(segment, event.phase, stores, settings.lease_s)
-    with packet_track.serve(stores.scratch, files, plan.header, spec.bytes) as reader:
+    with video_reader.serve(stores.scratch, *files, head=plan.header, span=spec.bytes) as reader:
         passes = Passes(reader, limits, alive, settings.max_duration_s)
         work = _Work(passes, job["plan"]["route"], plan, spec, options.from_dict(job["options"]))
         if event.phase == "measure":

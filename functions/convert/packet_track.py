@@ -35,14 +35,14 @@ class PacketTrack:
     Attributes:
         files: They are one stream, one after the other.
         form: ffmpeg's name of the stream's format.
-        header: How many bytes of it belong before any cluster.
+        header: What belongs before any cluster.
         clusters: Where its packets are.
         bucket: The segment store.
     """
 
     files: Sequence[File]
     form: str
-    header: int
+    header: bytes
     clusters: Sequence[Cluster]
     bucket: Bucket
 
@@ -69,15 +69,8 @@ def find(bucket: Bucket, file_ids: Sequence[str]) -> list[File] | None:
 @contextlib.contextmanager
 def opened(passes: Passes, track: PacketTrack, span: Span) -> Iterator[Passes]:
     """Passes over some of a track's bytes."""
-    with serve(track.bucket, track.files, track.header, span) as reader:
+    with video_reader.serve(track.bucket, *track.files, head=track.header, span=span) as reader:
         yield replace(passes, reader=reader)
-
-
-def serve(
-    bucket: Bucket, files: Sequence[File], header: int, span: Span
-) -> contextlib.AbstractContextManager[video_reader.VideoReader]:
-    """A reader of some clusters, with the header before them."""
-    return video_reader.serve(bucket, *files, spans=((0, header), span) if header else (span,))
 
 
 def ends(passes: Passes, source: Track, track: PacketTrack) -> Ends:

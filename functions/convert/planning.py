@@ -52,7 +52,7 @@ class Plan:
     Attributes:
         files: What the packets are in, in the segment store.
         form: ffmpeg's name of the format that they are in.
-        header: How many bytes of it belong before any packet.
+        header: What belongs before any packet.
         track: The sound track, with the rate that it decodes to.
         sound: What of it is wanted.
         shape: What it is to become.
@@ -61,7 +61,7 @@ class Plan:
 
     files: Sequence[str]
     form: str
-    header: int
+    header: bytes
     track: Track
     sound: Sound
     shape: Shape

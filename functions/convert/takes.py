@@ -46,6 +46,8 @@ _ENDING = 2
 _SAID = 1000
 #: Of one take. They are one document of the store, which takes 16 MB at most.
 _MOST_CLUSTERS = 50_000
+#: Bytes: that of Vorbis, the largest that is usual, has some thousand.
+_MOST_HEADER = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Take:
 
     Attributes:
         form: ffmpeg's name of the stream's format.
-        header: How many bytes come before the clusters.
+        header: What comes before the clusters in their stream; nothing where that is said in the take before.
         clusters: Of each the size in bytes, how many packets it has, and whether it discards samples.
         packets: How many were taken.
         remembered: Of each of the last clusters up to its end the hashes of its packets; no use
@@ -66,7 +68,7 @@ class Take:
 
     file_id: str
     form: str
-    header: int
+    header: bytes
     clusters: Sequence[tuple[int, int, bool]]
     packets: int
     remembered: Sequence[bytes]
@@ -199,7 +201,7 @@ def joined(takes: Sequence[Take], bucket: Bucket) -> PacketTrack:
     rows = list(itertools.chain.from_iterable(take.clusters for take in takes))
     if any(discards for *_, discards in rows[:-_ENDING]):
         raise NotCountableError("samples are to be left out in the middle")
-    places = itertools.pairwise(itertools.accumulate((size for size, *_ in rows), initial=takes[0].header))
+    places = itertools.pairwise(itertools.accumulate((size for size, *_ in rows), initial=0))
     clusters = [Cluster(*place, packets) for place, (_, packets, _) in zip(places, rows, strict=True)]
     files = packet_track.find(bucket, [take.file_id for take in takes])
     if files is None:
@@ -213,7 +215,7 @@ class _Keeper:
     def __init__(
         self, stream: Stream, writer: Writer, seam: _Seam, before: Sequence[bytes], *, is_timed: bool, take_s: float
     ) -> None:
-        self.header = self.packets = 0
+        self.header, self.packets = b"", 0
         self.clusters: list[tuple[int, int, bool]] = []
         self.remembered = deque(() if is_timed else before, maxlen=_TIMED if is_timed else _UNTIMED)
         self._stream, self._writer, self._seam, self._take_s = stream, writer, seam, take_s
@@ -224,9 +226,10 @@ class _Keeper:
         for piece in pieces:
             if piece.packets:
                 self._keep(piece)
-            elif self._is_first:
-                self._writer.write(piece.data)
-                self.header += len(piece.data)
+            elif self._is_first and not self.clusters:
+                self.header += piece.data
+                if len(self.header) > _MOST_HEADER:
+                    raise NotCountableError("its header is too large to be kept with each plan")
 
     def _keep(self, piece: Piece) -> None:
         known = 0 if self._seam.found else self._seam.known(_digests(piece))

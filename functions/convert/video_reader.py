@@ -40,13 +40,14 @@ class VideoReader(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, bucket: Bucket, files: Sequence[File], spans: Sequence[Span]) -> None:
+    def __init__(self, bucket: Bucket, files: Sequence[File], head: bytes, span: Span) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT)
         self.bucket = bucket
         sizes = [file.size for file in files]
-        self._parts = [(files[number].id, start, end) for span in spans for number, start, end in _within(sizes, *span)]
-        self.size = sum(end - start for _, start, end in self._parts)
+        self._head = head
+        self._parts = [(files[number].id, start, end) for number, start, end in _within(sizes, *span)]
+        self.size = len(head) + sum(end - start for _, start, end in self._parts)
         self.path = f"/{secrets.token_urlsafe(24)}"
         self.url = f"http://127.0.0.1:{self.server_port}{self.path}"
         self.error: AudioliftError | None = None
@@ -63,8 +64,10 @@ class VideoReader(ThreadingHTTPServer):
 
     def pieces(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Yields the bytes from `start` up to and without `end` of what is served."""
-        sizes = [last - first for _, first, last in self._parts]
-        for number, begin, stop in _within(sizes, start, end):
+        sizes, before = [last - first for _, first, last in self._parts], len(self._head)
+        if start < before:
+            yield self._head[start:end]
+        for number, begin, stop in _within(sizes, start - before, end - before):
             file_id, first, _ = self._parts[number]
             yield from store.read(self.bucket, file_id, first + begin, first + stop)
 
@@ -94,9 +97,9 @@ def video_of(job: Job, videos: Bucket) -> File:
 
 
 @contextlib.contextmanager
-def serve(bucket: Bucket, *files: File, spans: Sequence[Span] = ()) -> Iterator[VideoReader]:
-    """A `VideoReader` of the files as one, or of these parts of that, for as long as the block runs."""
-    with VideoReader(bucket, files, spans or ((0, sum(file.size for file in files)),)) as reader:
+def serve(bucket: Bucket, *files: File, head: bytes = b"", span: Span | None = None) -> Iterator[VideoReader]:
+    """A `VideoReader` of the files as one, or of a part of that, behind a head, for as long as the block runs."""
+    with VideoReader(bucket, files, head, span or (0, sum(file.size for file in files))) as reader:
         thread = threading.Thread(target=reader.serve_until_closed, name="video-reader", daemon=True)
         thread.start()
         try:

@@ -130,6 +130,23 @@ def test_a_store_that_breaks_is_remembered(reader: VideoReader, monkeypatch: pyt
     assert (reader.error.code, reader.error.cause) == ("unavailable", "MongoDB: gone")
 
 
+@pytest.mark.parametrize(("start", "end"), [(0, 4), (1, 12), (4, 9), (2, SIZE + 4)])
+def test_a_part_of_two_files_behind_a_head(workshop: Workshop, video: File, start: int, end: int) -> None:
+    whole = b"head" + (DATA + DATA)[SIZE - 5 : 2 * SIZE - 5]
+    with video_reader.serve(workshop.videos, video, video, head=b"head", span=(SIZE - 5, 2 * SIZE - 5)) as reader:
+        answer = get(reader.url, f"bytes={start}-{end - 1}")
+        assert answer.content == whole[start:end]
+        assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(whole)}"
+        assert reader.read(start, end) == whole[start:end]
+
+
+def test_what_hangs_up_soon_costs_little(workshop: Workshop, reader: VideoReader) -> None:
+    before = workshop.given()
+    with httpx.stream("GET", reader.url) as answer:
+        next(answer.iter_raw(1000))
+    assert workshop.given() - before < 3 * store.CHUNK
+
+
 def test_memory_does_not_grow_with_the_video(workshop: Workshop) -> None:
     job_id = workshop.upload(DATA * 30)
     file = store.find(workshop.videos, job_id)
