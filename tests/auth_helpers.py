@@ -17,6 +17,8 @@ T = TypeVar("T")
 PASSWORD = "correct horse battery"
 PUBLIC_URL = "http://localhost:8080"
 ADMIN_KEY = "the-operator's-key-of-these-tests"
+#: Where no broker is, and the name inside of the cluster.
+EVENTING = {"K_SINK": "http://127.0.0.1:9/", "CLUSTER_HOST": "auth.audiolift.svc.cluster.local"}
 #: Attempts that an account has in the tests.
 PER_ACCOUNT = 4
 KEYS = json.dumps({"keys": [new_key("new"), new_key("old")]})

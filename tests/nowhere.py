@@ -10,6 +10,8 @@ SETTINGS = {
         "MYSQL_URL": f"mysql://a:b@{_NOWHERE}/auth",
         "TOKEN_KEYS": json.dumps({"keys": [new_key("nowhere")]}),
         "PUBLIC_URL": f"http://{_NOWHERE}",
+        "K_SINK": f"http://{_NOWHERE}",
+        "CLUSTER_HOST": "auth",
     },
     "upload": {
         "MONGODB_URI": f"mongodb://{_NOWHERE}",

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,10 +13,11 @@ from tests.token_keys import Jwk, new_key, published, signed
 
 @dataclass
 class Sink:
-    """An HTTP server in the place of the broker's ingress: keeps each event, answers `status`."""
+    """An HTTP server in the place of the broker's ingress: keeps each event, answers `status`, after `on_event`."""
 
     url: str = ""
     status: int = 202
+    on_event: Callable[[], object] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def of(self, job: str) -> list[dict[str, Any]]:
@@ -37,6 +38,8 @@ def sink() -> Iterator[Sink]:
                     name[3:].lower(): value for name, value in self.headers.items() if name.lower()[:3] == "ce-"
                 }
                 taken.events.append(attributes | {"data": json.loads(body)})
+            if taken.on_event:
+                taken.on_event()
             self.send_response(taken.status)
             self.send_header("Content-Length", "0")
             self.end_headers()

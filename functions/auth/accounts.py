@@ -100,7 +100,7 @@ def disable(email: str, *, database: Database) -> User:
     Raises:
         PermanentError: user_not_found.
     """
-    user = _found(email, database=database)
+    user = find(email, database=database)
     with database.transaction() as cursor:
         cursor.execute("UPDATE users SET disabled = TRUE WHERE id = %s", (user.id,))
         cursor.execute("DELETE FROM sessions WHERE user_id = %s", (user.id,))
@@ -113,13 +113,18 @@ def enable(email: str, *, database: Database) -> User:
     Raises:
         PermanentError: user_not_found.
     """
-    user = _found(email, database=database)
+    user = find(email, database=database)
     with database.transaction() as cursor:
         cursor.execute("UPDATE users SET disabled = FALSE WHERE id = %s", (user.id,))
     return user
 
 
-def _found(email: str, *, database: Database) -> User:
+def find(email: str, *, database: Database) -> User:
+    """The user with this mail address, in any case.
+
+    Raises:
+        PermanentError: user_not_found.
+    """
     with database.transaction() as cursor:
         cursor.execute("SELECT id, email FROM users WHERE email = %s", (email,))
         row = cursor.fetchone()

@@ -21,6 +21,8 @@ class AuthSettings:
         secret=True,
         parse=parse_signing_keys,
     )
+    k_sink: str = setting("the address that events are sent to, given by the SinkBinding")
+    cluster_host: str = setting("the name under which only the cluster reaches this function, for its internal address")
     threads: int = setting("how many requests are served at once, each with its connection to MySQL", at_least=1)
     public_url: str = setting("where people reach Audiolift, like https://audiolift.example.com", parse=parse_base_url)
     admin_key: str | None = setting(

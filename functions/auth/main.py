@@ -10,12 +10,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 import accounts
 import attempts
+import deletions
 import passwords
 import session_cookies
 import sessions
 import signing
 from audiolift import admin, logs, metrics, tokens, tracing
 from audiolift.errors import AudioliftError, PermanentError, TransientError, problem
+from audiolift.publish import publisher
 from audiolift.settings import load
 from auth_settings import AuthSettings
 from database import Database
@@ -30,6 +32,7 @@ log = logging.getLogger("auth")
 SETTINGS = load(AuthSettings)
 DATABASE = Database(SETTINGS.mysql_url, threads=SETTINGS.threads)
 JWKS = signing.public_jwks(SETTINGS.token_keys)
+PUBLISH = publisher(SETTINGS.k_sink)
 KEYS = tokens.public_keys(JWKS)
 LOGINS = metrics.Counter(
     "audiolift_logins_total",
@@ -111,6 +114,14 @@ def end_browser_session() -> flask.typing.ResponseReturnValue:
     return session_cookies.forget(flask.Response(status=204), public_url=SETTINGS.public_url)
 
 
+@app.delete("/account")
+def delete_account() -> flask.typing.ResponseReturnValue:
+    user = _authenticated()
+    _delete(user)
+    log.info("the user %s has deleted their account", user.id)
+    return session_cookies.forget(flask.Response(status=204), public_url=SETTINGS.public_url)
+
+
 @app.post("/validate")
 def validate() -> flask.typing.ResponseReturnValue:
     claims = tokens.verified_claims(
@@ -152,6 +163,23 @@ def enable_user(email: str) -> flask.typing.ResponseReturnValue:
     user = accounts.enable(accounts.normalised_email(email), database=DATABASE)
     log.info("the operator has enabled the user %s", user.id)
     return {"id": user.id, "email": user.email, "disabled": False}
+
+
+@app.delete("/admin/users/<path:email>")
+def delete_user(email: str) -> flask.typing.ResponseReturnValue:
+    user = accounts.find(accounts.normalised_email(email), database=DATABASE)
+    _delete(user)
+    log.info("the operator has deleted the user %s", user.id)
+    return "", 204
+
+
+@app.post("/sweep")
+def sweep() -> flask.typing.ResponseReturnValue:
+    # Knative's outer gateway knows no cluster-local names, so nobody outside can send this Host.
+    if request.host.partition(":")[0] != SETTINGS.cluster_host:
+        raise PermanentError("not_found")
+    deletions.announce(database=DATABASE, publish=PUBLISH, token_s=SETTINGS.access_token_s)
+    return "", 204
 
 
 @app.get("/.well-known/jwks.json")
@@ -229,11 +257,25 @@ def _problem(error: AudioliftError) -> tuple[bytes, int, dict[str, str]]:
     return body, status, headers
 
 
-def _begun_session() -> tuple[accounts.User, str]:
+def _authenticated() -> accounts.User:
     email, password = _basic_credentials()
     _count_attempt(email)
     user = accounts.authenticate(email, password, database=DATABASE)
     attempts.forgive(email, database=DATABASE)
+    return user
+
+
+def _delete(user: accounts.User) -> None:
+    deletions.delete(user, database=DATABASE)
+    attempts.forgive(user.email, database=DATABASE)
+    try:
+        deletions.announce(database=DATABASE, publish=PUBLISH, token_s=SETTINGS.access_token_s)
+    except TransientError as error:
+        log.warning("a deleted account is told of by the sweep: %s", error)
+
+
+def _begun_session() -> tuple[accounts.User, str]:
+    user = _authenticated()
     return user, sessions.begin(user, database=DATABASE, valid_s=SETTINGS.refresh_token_s)
 
 

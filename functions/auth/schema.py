@@ -46,6 +46,13 @@ MIGRATIONS = (
         INDEX (ends_at)
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
     """,
+    # Accounts that are gone, until the broker has been told.
+    """
+    CREATE TABLE IF NOT EXISTS deletions (
+        id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,
+        deleted_at DATETIME(6) NOT NULL
+    ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+    """,
 )
 #: How long one process waits for another that migrates; shorter than the read timeout.
 LOCK_WAIT_S = 4

@@ -95,12 +95,12 @@ def send_again(letter: DeadLetter, *, jobs: Jobs, dead_letters: DeadLetters, pub
         TransientError: `unavailable`; the letter stays.
     """
     event = events.decode(letter["attributes"], letter["data"])
-    revived = _BACK.get(event.type)
+    subject, revived = str(letter["attributes"].get("subject")), _BACK.get(event.type)
     if revived:
-        job_store.revive(jobs, event.job, revived)
+        job_store.revive(jobs, subject, revived)
     else:
         source = str(letter["attributes"]["source"]).rpartition("/")[2]
         publish(events.encode(event, source=source, traceparent=letter["attributes"].get("traceparent")))
     # Not one that has come again meanwhile.
     dead_letters.delete_one({"_id": letter["_id"], "count": letter["count"]})
-    return event.job if revived else None
+    return subject if revived else None

@@ -22,6 +22,7 @@ import asking
 import choosing
 import dead_letters
 import delivering
+import erasing
 import figures
 import me
 import pages
@@ -30,7 +31,7 @@ import sweeping
 import tus
 import webhook_desk
 from answering import Endpoint, answering, http_error
-from audiolift import admin, cookies, covers, links, logs, metrics, settings, store, tracing
+from audiolift import admin, cookies, covers, events, links, logs, metrics, quotas, settings, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift import webhooks as webhook_store
@@ -284,13 +285,21 @@ async def sweep(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def deleted_account(request: Request) -> Response:
+    """POST /deleted-accounts: the event that an account is gone."""
+    received = await _event(request)
+    event = events.decode(received.get_attributes(), received.get_data())
+    if not isinstance(event, events.AccountDeleted):
+        raise PermanentError("event_invalid", reason=f"the type {event.type!r} is not for this address.")
+    found = await _stores()
+    await run_in_threadpool(lambda: erasing.erase(event, jobs=found.jobs))
+    log.info("what the deleted account %s had is removed", event.account)
+    return Response(status_code=204)
+
+
 async def dead_letter(request: Request) -> Response:
     """POST /dead-letters: what the broker could not deliver."""
-    _only_from_the_cluster(request)
-    try:
-        event: CloudEvent = from_http(dict(request.headers), await request.body())
-    except GenericException as error:
-        raise PermanentError("event_invalid", reason="it is no CloudEvent.", cause=str(error)) from error
+    event = await _event(request)
     found = await _stores()
     await run_in_threadpool(
         dead_letters.record,
@@ -352,6 +361,7 @@ APP = Starlette(
         Route("/download", answering(download), methods=["GET"]),
         Route("/sweep", answering(sweep), methods=["POST"]),
         Route("/dead-letters", answering(dead_letter), methods=["POST"]),
+        Route("/deleted-accounts", answering(deleted_account), methods=["POST"]),
         Route("/", answering(page), methods=["GET"]),
         Route("/docs", answering(page), methods=["GET"]),
         Route("/openapi.json", answering(page), methods=["GET"]),
@@ -381,7 +391,10 @@ async def _owner(request: Request) -> Owner:
     authorization = cookies.authorization(
         request.method, request.headers, request.cookies, public_url=SETTINGS.public_url
     )
-    return await run_in_threadpool(VERIFIER.owner, authorization)
+    owner = await run_in_threadpool(VERIFIER.owner, authorization)
+    if await run_in_threadpool(quotas.is_closed, (await _stores()).videos, owner.id):
+        raise PermanentError("token_invalid", cause="the account was deleted")
+    return owner
 
 
 async def _own_job(request: Request) -> Job:
@@ -412,6 +425,14 @@ def _send_outbox(job_id: str) -> None:
         job_store.send_outbox(stores().jobs, job_id, PUBLISH)
     except (TransientError, PyMongoError) as error:
         log.warning("job %s: its event waits for the sweep: %s", job_id, error)
+
+
+async def _event(request: Request) -> CloudEvent:
+    _only_from_the_cluster(request)
+    try:
+        return from_http(dict(request.headers), await request.body())
+    except GenericException as error:
+        raise PermanentError("event_invalid", reason="it is no CloudEvent.", cause=str(error)) from error
 
 
 def _only_from_the_cluster(request: Request) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from audiolift import covers, job_mail, logs, store, tracing
+import erasing
+from audiolift import covers, job_mail, logs, quotas, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
 from audiolift import segments as segment_store
@@ -112,6 +113,13 @@ def sweep(
         delivery_store.unsent(now),
         lambda due: delivery_store.send_event(deliveries, due["_id"], publish, source="upload", now=now),
         oldest="due_at",
+    )
+    accounts = quotas.collection(stores.videos)
+    done["deleted accounts"] = _each(
+        accounts,
+        {"deleted_until": {"$lt": now - erasing.GRACE}},
+        lambda account: erasing.finish(account, jobs=stores.jobs),
+        oldest="deleted_until",
     )
     if errors := [error for _, error in done.values() if error]:
         raise TransientError("unavailable", cause=f"the sweep is not complete: {errors[0]}") from errors[0]

@@ -44,7 +44,8 @@ class Cover:
 
 
 def ensure_indexes(videos: Bucket) -> None:
-    """Has MongoDB remove covers whose time is over; harmless when repeated."""
+    """Has MongoDB remove covers whose time is over, and find an owner's; harmless when repeated."""
+    videos["covers"].create_index([("owner", ASCENDING)])
     videos["covers"].create_index([("expires_at", ASCENDING)], expireAfterSeconds=0)
 
 

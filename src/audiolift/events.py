@@ -1,7 +1,8 @@
 """The events that drive a job, as small dataclasses with one encoder and one decoder (CloudEvents 1.0).
 
-`source` is the function, `subject` the job. An `id` is deterministic: the same fact always has the same id, so an
-event that is published twice is the same event. The data of each type is held to a JSON Schema in `docs/events/`.
+`source` is the function, `subject` the job or the account. An `id` is deterministic: the same fact always has the same
+id, so an event that is published twice is the same event. The data of each type is held to a JSON Schema in
+`docs/events/`.
 """
 
 from collections.abc import Mapping
@@ -113,10 +114,31 @@ class WebhookDue:
         return f"{self.delivery.partition('-')[2]}.due.{self.attempt}"
 
 
-Event = VideoUploaded | VideoHeld | SegmentPlanned | AudioConverted | ConversionFailed | WebhookDue
+@dataclass(frozen=True)
+class AccountDeleted:
+    """An account is gone, and all that it has is to go. Until `tokens_until` (RFC 3339) there may be tokens of it."""
+
+    type: ClassVar[str] = "dev.audiolift.account.deleted.v1"
+    fact: ClassVar[str] = "deleted"
+
+    account: str
+    tokens_until: str
+
+
+OfJob = VideoUploaded | VideoHeld | SegmentPlanned | AudioConverted | ConversionFailed | WebhookDue
+Event = OfJob | AccountDeleted
 
 TYPES: dict[str, type[Event]] = {
-    kind.type: kind for kind in (VideoUploaded, VideoHeld, SegmentPlanned, AudioConverted, ConversionFailed, WebhookDue)
+    kind.type: kind
+    for kind in (
+        VideoUploaded,
+        VideoHeld,
+        SegmentPlanned,
+        AudioConverted,
+        ConversionFailed,
+        WebhookDue,
+        AccountDeleted,
+    )
 }
 
 
@@ -128,12 +150,13 @@ def encode(event: Event, *, source: str, traceparent: str | None = None) -> dict
         source: The function that says so, like `upload`.
         traceparent: The distributed tracing extension, passed along where there is one.
     """
+    subject = event.account if isinstance(event, AccountDeleted) else event.job
     envelope = {
         "specversion": "1.0",
-        "id": f"{event.job}.{event.fact}",
+        "id": f"{subject}.{event.fact}",
         "source": f"/audiolift/{source}",
         "type": event.type,
-        "subject": event.job,
+        "subject": subject,
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "datacontenttype": "application/json",
         "data": {name: value for name, value in asdict(event).items() if value is not None},

@@ -40,7 +40,7 @@ RETRY_JOBS_S = 30
 _ROUNDS = 200
 
 #: Has all that is counted, so that no job is read; what does not change comes first, so that none is missed.
-_COUNTED = [("owner", 1), ("_id", 1), ("state", 1), ("video.size", 1), ("video.removed_at", 1), ("audio.size", 1)]
+_COUNTED = ("owner", "_id", "state", "video.size", "video.removed_at", "audio.size")
 _RUNNING = ("uploaded", "converting")
 _OPEN = ("uploading", "waiting")
 
@@ -79,8 +79,9 @@ def collection(videos: Database[Account]) -> Accounts:
 
 
 def ensure_indexes(jobs: Jobs) -> None:
-    """Makes the index that usage is counted in; harmless when it is there."""
-    jobs.create_index([(name, ASCENDING) for name, _ in _COUNTED], name="counted")
+    """Makes the index that usage is counted in, and that of deleted accounts; harmless when they are there."""
+    jobs.create_index([(name, ASCENDING) for name in _COUNTED], name="counted")
+    jobs.database["accounts"].create_index([("deleted_until", ASCENDING)], sparse=True)
 
 
 def limits_of(account: Account | None, usual: Limits) -> Limits:
@@ -206,6 +207,22 @@ def set_limits(videos: Database[Account], owner: str, limits: Mapping[str, int])
     accounts = collection(videos)
     _account(accounts, owner)
     accounts.update_one({"_id": owner}, {"$set": {"limits": dict(limits)}})
+
+
+def close(videos: Database[Account], owner: str, *, until: datetime) -> None:
+    """Makes a mark of the document of a deleted account, whose tokens may be good until then."""
+    mark = {"_id": owner, "turn": {"$add": [{"$ifNull": ["$turn", 0]}, 1]}, "deleted_until": until}
+    collection(videos).update_one({"_id": owner}, [{"$replaceWith": mark}], upsert=True)
+
+
+def is_closed(videos: Database[Account], owner: str) -> bool:
+    """Whether an account was deleted, as long as it may have tokens."""
+    return collection(videos).find_one({"_id": owner, "deleted_until": {"$ne": None}}, {"_id": 1}) is not None
+
+
+def forget(videos: Database[Account], account: Account) -> None:
+    """Removes a mark."""
+    collection(videos).delete_one({"_id": account["_id"], "deleted_until": account["deleted_until"]})
 
 
 def _account(accounts: Accounts, owner: str) -> Account:

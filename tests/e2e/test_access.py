@@ -9,7 +9,7 @@ from tests.platform_process import Platform
 
 NAMES = [f"{service}.audiolift.svc.cluster.local" for service in ("auth", "upload", "convert", "notify")]
 #: Where events come to, and what the sweep and scrapers ask for.
-INSIDE = ["/", "/webhooks", "/sweep", "/dead-letters", "/metrics"]
+INSIDE = ["/", "/webhooks", "/sweep", "/dead-letters", "/deleted-accounts", "/metrics"]
 #: How somebody may try to name a Service that has no public name, or to be taken for one of the cluster.
 HOSTS = [*NAMES, "convert.localhost", "notify.localhost", "convert", "broker-ingress.knative-eventing", "127.0.0.1"]
 EVENT = "\r\n".join(

@@ -73,6 +73,7 @@ class Row:
 #: What an access token opens. Those that end a thing stand last, as the owner makes the requests in this order.
 ROWS = {
     "validateToken": Row(200, 200),
+    "getMe": Row(200, 200),
     "sendVideo": Row(202, 202, request={"params": {"filename": "a.mp4"}, "content": b"a video"}),
     "sendCover": Row(201, 201, request={"content": PNG}),
     "createUpload": Row(201, 201, request={"headers": VERSION | {"Upload-Length": "6"}}),
@@ -111,6 +112,7 @@ OPEN = {
 OTHERS = {
     "logIn": {"password"},
     "beginSession": {"password"},
+    "deleteAccount": {"password"},
     "refreshSession": {"refreshCookie"},
     "endSession": {"refreshCookie"},
     **{name: set[str]() for name in OPEN},
@@ -231,6 +233,8 @@ def functions(mariadb: str, mongod: str, broker: Sink, *keys: dict[str, Any], ad
         "TOKEN_KEYS": json.dumps({"keys": keys}),
         "PUBLIC_URL": PUBLIC_URL,
         "LOGIN_ATTEMPTS_PER_ADDRESS": "100000",
+        "K_SINK": broker.url,
+        "CLUSTER_HOST": "auth.audiolift.svc.cluster.local",
     }
     with running("auth", about_auth | admin) as auth:
         about_upload = {
@@ -439,7 +443,7 @@ def test_another_site_neither_begins_nor_renews_nor_ends_a_session(site: Site, f
 def test_what_is_for_the_cluster_answers_under_no_other_name(site: Site) -> None:
     inside = "upload.audiolift.svc.cluster.local"
     for host in ("localhost:8080", "upload.audiolift.example.com", "127.0.0.1", f"{inside}.evil.example", "upload"):
-        for path in ("/sweep", "/dead-letters"):
+        for path in ("/sweep", "/dead-letters", "/deleted-accounts"):
             named = {"Host": host, "X-Forwarded-Host": inside, "Forwarded": f"host={inside}"} | bearer(ADMIN_KEY)
             answer = site.http("POST", path, headers=named)
             assert answered(answer) == (404, "not_found"), (host, path)

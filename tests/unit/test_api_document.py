@@ -21,12 +21,12 @@ from admin_desk import letter_view
 from audiolift import covers, links, options, webhooks
 from audiolift.errors import CODES, PermanentError
 from tests.api_document import ROOT, document, operations, resolved
-from tests.auth_helpers import KEYS
+from tests.auth_helpers import EVENTING, KEYS
 from wishes import NAMES
 
 SCHEMAS: dict[str, Any] = document()["components"]["schemas"]
 #: For the cluster alone.
-INTERNAL = {("POST", "/sweep"), ("POST", "/dead-letters"), ("GET", "/metrics")}
+INTERNAL = {("POST", "/sweep"), ("POST", "/dead-letters"), ("POST", "/deleted-accounts"), ("GET", "/metrics")}
 #: At both addresses any method may come, as another can stand in X-HTTP-Method-Override; these are spoken.
 TUS = {
     *(("OPTIONS", "/uploads/"), ("POST", "/uploads/")),
@@ -37,7 +37,7 @@ ROUTES_OF = {
     "upload": "[(m, r.path) for r in main.APP.routes for m in r.methods]",
 }
 ENVIRONMENT = {
-    "auth": {"MYSQL_URL": "mysql://a:b@localhost/c", "TOKEN_KEYS": KEYS, "THREADS": "1"},
+    "auth": {"MYSQL_URL": "mysql://a:b@localhost/c", "TOKEN_KEYS": KEYS, "THREADS": "1"} | EVENTING,
     "upload": {
         "MONGODB_URI": "mongodb://localhost",
         "K_SINK": "http://localhost",

@@ -8,7 +8,7 @@ import pytest
 from audiolift.settings import SettingsError, load
 from auth_settings import AuthSettings
 from database import Server
-from tests.auth_helpers import PUBLIC_URL
+from tests.auth_helpers import EVENTING, PUBLIC_URL
 from tests.token_keys import new_key, published
 
 KEYS = json.dumps({"keys": [new_key("one"), new_key("two")]})
@@ -17,6 +17,7 @@ RIGHT = {
     "TOKEN_KEYS": KEYS,
     "THREADS": "8",
     "PUBLIC_URL": PUBLIC_URL,
+    **EVENTING,
 }
 
 
@@ -39,6 +40,8 @@ def test_every_variable_that_is_missing_is_named() -> None:
     assert [line.split()[0] for line in str(refused.value).splitlines()] == [
         "MYSQL_URL",
         "TOKEN_KEYS",
+        "K_SINK",
+        "CLUSTER_HOST",
         "THREADS",
         "PUBLIC_URL",
     ]

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,12 @@ due = st.builds(
 planned = st.builds(
     events.SegmentPlanned, job_ids, st.integers(1, 99), st.sampled_from(["measure", "encode"]), st.integers(0, 999)
 )
-any_event = uploaded | planned | converted | failed | due
+deleted = st.builds(
+    events.AccountDeleted,
+    st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+    st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+)
+any_event = uploaded | planned | converted | failed | due | deleted
 
 CONVERTED = events.AudioConverted("6744a1b2c3d4e5f601234567", "6744a1b2c3d4e5f601234567.1", 123, 4.5)
 

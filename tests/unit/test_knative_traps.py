@@ -92,7 +92,7 @@ def test_both_timeouts_are_set_and_within_what_a_cluster_allows(components: tupl
 @each_overlay
 def test_a_trigger_has_its_own_retries_and_dead_letter_sink(components: tuple[str, ...]) -> None:
     triggers = of(build(*components), "Trigger")
-    assert len(triggers) == 9
+    assert len(triggers) == 10
     for trigger in triggers:
         delivery = trigger["spec"]["delivery"]
         assert delivery["retry"] > 0 and delivery["backoffDelay"] and delivery["backoffPolicy"] == "exponential"
@@ -128,6 +128,8 @@ def test_as_many_events_are_delivered_at_once_as_the_service_takes(components: t
     for trigger in of(objects, "Trigger"):
         at_once[trigger["spec"]["subscriber"]["ref"]["name"]] += int(trigger["metadata"]["annotations"][PARALLELISM])
     assert at_once
+    # People call it too.
+    assert at_once.pop("upload") == 1
     for name, parallel in at_once.items():
         template = services(objects)[name]["spec"]["template"]
         replicas = int(template["metadata"]["annotations"][SCALE + "max-scale"])

@@ -57,8 +57,16 @@ def test_the_repository_s_manifests_are_accepted(tmp_path: Path) -> None:
     trigger = manifests.get(Trigger, "convert")
     assert trigger and trigger.spec.delivery.backoff_delay == 1 and trigger.spec.delivery.timeout == 600
     assert trigger.metadata.annotations.parallelism == 2
-    assert {binding.spec.subject.name for binding in manifests.of(SinkBinding)} == {"upload", "convert", "notify"}
-    assert manifests.of(PingSource)[0].spec.sink.uri == "/sweep"
+    assert {binding.spec.subject.name for binding in manifests.of(SinkBinding)} == {
+        "auth",
+        "upload",
+        "convert",
+        "notify",
+    }
+    assert {ping.name: ping.spec.sink.uri for ping in manifests.of(PingSource)} == {
+        "sweep": "/sweep",
+        "sweep-auth": "/sweep",
+    }
     notify = manifests.get(Service, "notify")
     assert notify
     values = {variable.name: manifests.value(variable) for variable in notify.container.env}

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from database import parse_server
-from tests.auth_helpers import ADMIN_KEY, KEYS, PASSWORD, PER_ACCOUNT, PUBLIC_URL, Account, Sql, connect
+from tests.auth_helpers import ADMIN_KEY, EVENTING, KEYS, PASSWORD, PER_ACCOUNT, PUBLIC_URL, Account, Sql, connect
 from tests.functions import RunningFunction, running
 
 _numbers = itertools.count(1)
@@ -27,7 +27,7 @@ def environment(mysql_url: str) -> dict[str, str]:
     """What the manifest sets, and limits: few for an account, none for the one address that all tests come from."""
     limits = {"LOGIN_ATTEMPTS_PER_ACCOUNT": str(PER_ACCOUNT), "LOGIN_ATTEMPTS_PER_ADDRESS": "100000"}
     secrets = {"TOKEN_KEYS": KEYS, "ADMIN_KEY": ADMIN_KEY}
-    return {"MYSQL_URL": mysql_url, "THREADS": "8", "PUBLIC_URL": PUBLIC_URL, **secrets, **limits}
+    return {"MYSQL_URL": mysql_url, "THREADS": "8", "PUBLIC_URL": PUBLIC_URL, **EVENTING, **secrets, **limits}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from audiolift.errors import TransientError
 from database import Database, Server, parse_server
 from schema import MIGRATIONS
 from tests import outages
-from tests.auth_helpers import KEYS, PASSWORD, PUBLIC_URL, connect, in_parallel
+from tests.auth_helpers import EVENTING, KEYS, PASSWORD, PUBLIC_URL, connect, in_parallel
 from tests.functions import running
 from tests.waiting import until
 
@@ -157,7 +157,7 @@ def own(home: Path) -> Iterator[outages.Server]:
 
 
 def test_a_restart_of_the_server_is_outlived(own: outages.Server) -> None:
-    environment = {"MYSQL_URL": own.url, "TOKEN_KEYS": KEYS, "THREADS": "4", "PUBLIC_URL": PUBLIC_URL}
+    environment = {"MYSQL_URL": own.url, "TOKEN_KEYS": KEYS, "THREADS": "4", "PUBLIC_URL": PUBLIC_URL, **EVENTING}
     credentials = ("ann@example.com", PASSWORD)
     with running("auth", environment) as function, httpx.Client(base_url=function.url, timeout=30) as client:
         client.post("/register", json={"email": "ann@example.com", "password": PASSWORD})

@@ -1,0 +1,63 @@
+"""Removes all that a deleted account has here, and keeps its tokens out for as long as there may be any.
+
+The account's document becomes a mark with the time until which tokens may be good. What requests of before, or workers,
+may have written since is removed once more after that, and the mark with it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from audiolift import deliveries as delivery_store
+from audiolift import quotas
+from audiolift import webhooks as webhook_store
+from audiolift.errors import PermanentError
+from audiolift.events import AccountDeleted
+from audiolift.jobs import Jobs
+from audiolift.quotas import Account
+
+#: All that was begun with a token while it was good has ended by then.
+GRACE = timedelta(minutes=15)
+
+#: A deleted job says nothing of whose it was. Late events find it, and the sweep removes what it has stored.
+_NOBODYS = [
+    {
+        "$replaceWith": {
+            "_id": "$_id",
+            "state": "deleted",
+            "attempt": "$attempt",
+            "outbox": [],
+            "version": {"$add": ["$version", 1]},
+            "updated_at": "$$NOW",
+        }
+    }
+]
+
+
+def erase(event: AccountDeleted, *, jobs: Jobs) -> None:
+    """Removes what an account has, but for what its jobs have stored, which the sweep removes; harmless when repeated.
+
+    Raises:
+        PermanentError: `event_invalid`.
+    """
+    try:
+        until = datetime.fromisoformat(event.tokens_until).astimezone(UTC)
+    except ValueError as error:
+        raise PermanentError("event_invalid", reason="its tokens_until is no time.", cause=str(error)) from error
+    # First: nothing is admitted any more.
+    quotas.close(jobs.database, event.account, until=until)
+    _remove(event.account, jobs)
+
+
+def finish(account: Account, *, jobs: Jobs) -> None:
+    """Removes once more what an account has, of which no token is left, and the mark."""
+    _remove(account["_id"], jobs)
+    quotas.forget(jobs.database, account)
+
+
+def _remove(owner: str, jobs: Jobs) -> None:
+    videos, mine = jobs.database, {"owner": owner}
+    jobs.update_many(mine, _NOBODYS)
+    videos["covers"].delete_many(mine)
+    webhook_store.collection(videos).delete_many(mine)
+    webhook_store.accounts(videos).delete_one({"_id": owner})
+    delivery_store.collection(videos).delete_many(mine)
+    videos["dead_letters"].delete_many({"attributes.subject": owner})
