@@ -104,6 +104,7 @@ def _come_and_go(call: Caller, person: Person) -> None:
     call("beginSession", auth=me, headers=OWN)
     call("refreshSession", headers=OWN)
     call("endSession", headers=OWN)
+    call("deleteAccount", auth=(f"other.{person.email}", person.password))
 
 
 def _listen(call: Caller, job: dict[str, str]) -> None:
@@ -149,6 +150,7 @@ def _administer(call: Caller, person: Person, key: str) -> None:
     call("addUser", json={"email": email, "password": person.password}, headers=operator)
     for name in ("disableUser", "enableUser"):
         call(name, {"email": email}, headers=operator)
+    call("deleteUser", {"email": email}, headers=operator)
 
 
 def test_whatever_is_sent_is_answered_as_documented(platform: Platform, clip: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import bson
 import httpx
 import pytest
 from pymongo import MongoClient
@@ -19,13 +18,13 @@ import sweeping
 from audiolift import deliveries as delivery_store
 from audiolift import events, quotas, store
 from audiolift import jobs as job_store
-from database import parse_server
 from tests import made
-from tests.auth_helpers import ADMIN_KEY, EVENTING, PASSWORD, PUBLIC_URL, connect
+from tests.auth_helpers import ADMIN_KEY, EVENTING, PASSWORD, PUBLIC_URL
 from tests.functions import RunningFunction, deliver, running
 from tests.integration.upload.test_jobs import convert, upload
 from tests.peers import Sink, sink
 from tests.token_keys import new_key
+from tests.traces import traces
 from tests.tus import BYTES, VERSION, Tus
 
 Mongo = MongoClient[dict[str, Any]]
@@ -60,21 +59,8 @@ class Site:
         return sweeping.sweep(stores, publish=lambda _event: None, stall_s=900, now=datetime.now(UTC) + later)
 
     def traces(self, *words: str) -> list[str]:
-        """Where any of these words stands, in all of MongoDB and MariaDB."""
-        found = []
-        for base in ("videos", "mp3s", "segments"):
-            for name in self.mongo[base].list_collection_names():
-                for document in self.mongo[base][name].find():
-                    raw = bson.encode(document)
-                    found += [f"{base}.{name}: {word}" for word in words if word.encode() in raw]
-        with contextlib.closing(connect(parse_server(self.mysql_url))) as connection:
-            cursor = connection.cursor()
-            cursor.execute("SHOW TABLES")
-            for (table,) in cursor.fetchall():
-                cursor.execute(f"SELECT * FROM `{table}`")
-                text = repr(cursor.fetchall())
-                found += [f"{table}: {word}" for word in words if word in text]
-        return found
+        """Where any of these words stands."""
+        return traces(self.mongo, self.mysql_url, *words)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +186,7 @@ def test_it_takes_the_password(site: Site) -> None:
             ({"headers": {"Authorization": token}}, "credentials_missing"),
             ({"auth": (ada.email, "wrong password")}, "credentials_wrong"),
         ):
-            answer = httpx.delete(f"{site.auth.url}/account", timeout=30, **request)  # type: ignore[arg-type]
+            answer = httpx.delete(f"{site.auth.url}/account", timeout=30, **request)
             assert (answer.status_code, answer.json()["code"]) == (401, code)
         assert ada.client.get("/me").status_code == 200
 
