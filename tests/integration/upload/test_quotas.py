@@ -23,6 +23,8 @@ from tests.waiting import until
 
 ROOM = 6 * MIB
 QUOTAS = {"QUOTA_STORAGE_BYTES": str(ROOM), "QUOTA_JOBS": "20", "QUOTA_MINUTES": "30", "RESUMABLE_S": "2"}
+#: How many one owner may send at once is not what is tested here.
+QUOTAS |= {"OWNER_SHARE": "1"}
 UPLOAD = "/upload?filename=a.mp4"
 
 
