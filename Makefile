@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs traces test check bench audit format lock images test-images conformance soak fuzz
+.PHONY: help setup demo up down run status logs traces backup restore test check bench audit format lock images test-images conformance soak fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,12 @@ logs: setup ## follow all logs
 
 traces: setup ## receive spans and show each job's trace as a tree (docs/operations.md)
 	@$(python) -m local traces
+
+backup: setup ## copy all stores and keys: make backup TO=a-new-directory
+	@$(python) -m local backup "$(TO)"
+
+restore: setup ## start a new platform with what a backup has: make restore FROM=directory
+	@$(python) -m local restore "$(FROM)"
 
 test: check ## check, then run all tests on real servers
 	@local/setup tests

@@ -42,20 +42,20 @@ class Platform:
         own = {"AUDIOLIFT_STATE": str(self.home), "PYTHONPATH": str(self.root / "src")}
         return {**os.environ, **own, "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint}
 
-    def command(self, name: str) -> str:
-        """What `python -m local NAME` prints.
+    def command(self, name: str, *more: str) -> str:
+        """What `python -m local NAME MORE` prints.
 
         Raises:
             AssertionError: With that, where it fails.
         """
-        done = self.run(name, self.environment)
+        done = self.run(name, self.environment, *more)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def run(self, name: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, environment: Mapping[str, str], *more: str) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
         return subprocess.run(
-            self.arguments(name), cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            (*self.arguments(name), *more), cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
 
     def begin(self, name: str) -> subprocess.Popen[str]:
