@@ -4,7 +4,7 @@
     MONGODB_URI=mongodb://... python -m audiolift.backup restore DIRECTORY
 
 A copy is a directory with the documents of each collection in a file, one after the other in BSON, as mongodump writes
-and mongorestore reads them; `documents.json` says how many. Both ways are streamed, at flat memory.
+them; `files.json` says how many there are, and how large each file is. Both ways are streamed, at flat memory.
 
 No snapshot is needed, only the order: videos, then audio, then jobs, then the rest. What a job in the copy needs was
 there before its state said so. If it is not in the copy, the job has got there since, and the copy has what it was made
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import bson
 from bson.codec_options import CodecOptions
@@ -38,7 +38,7 @@ from audiolift.store import BATCH, CHUNK, DURABLE, Bucket
 Mongo = MongoClient[dict[str, Any]]
 Document = dict[str, Any]
 
-#: What is copied first, in this order; `docs/operations.md` names it, too.
+#: What is copied first, in this order.
 FIRST = [
     *(("videos", "fs.files"), ("videos", "fs.chunks")),
     *(("mp3s", "fs.files"), ("mp3s", "fs.chunks")),
@@ -46,7 +46,7 @@ FIRST = [
 ]
 #: Made again from the videos.
 LEFT_OUT = {"segments"}
-COUNTS = "documents.json"
+CONTENTS = "files.json"
 #: Jobs as they go on, until all of them are there.
 STAGED = "jobs_restored"
 
@@ -80,14 +80,14 @@ def dump(mongo: Mongo, directory: Path) -> dict[str, int]:
     part = directory.with_name(f"{directory.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700, parents=True)
-    counts = {
+    contents = {
         f"{base}/{name}.bson": _write(mongo[base][name], part / base / f"{name}.bson") for base, name in _all(mongo)
     }
-    with (part / COUNTS).open("w") as file:
-        json.dump(counts, file, indent=2)
-        _sync(file.fileno())
+    with (part / CONTENTS).open("w") as file:
+        json.dump(contents, file, indent=2)
+        _sync(file)
     part.rename(directory)
-    return counts
+    return {name: about["documents"] for name, about in contents.items()}
 
 
 def restore(mongo: Mongo, directory: Path) -> dict[str, int]:
@@ -101,14 +101,14 @@ def restore(mongo: Mongo, directory: Path) -> dict[str, int]:
     Raises:
         BackupError: The directory is no copy, or not a whole one.
     """
-    counts = _counts(directory)
+    files = _files(directory)
     videos, mp3s = mongo["videos"], mongo["mp3s"]
     for bucket in (videos, mp3s):
         store.ensure_indexes(bucket)
     jobs, staged = job_store.collection(videos), videos[STAGED]
     job_store.ensure_indexes(jobs)
     staged.drop()
-    for name in counts:
+    for name in files:
         base, _, collection = name.removesuffix(".bson").partition("/")
         if (base, collection) != ("videos", "jobs"):
             change = recovery.delivery if collection == "deliveries" else None
@@ -125,38 +125,37 @@ def _all(mongo: Mongo) -> list[tuple[str, str]]:
     return [*FIRST, *(("videos", name) for name in sorted(rest - {"jobs", STAGED} - LEFT_OUT))]
 
 
-def _write(collection: Collection[Document], path: Path) -> int:
+def _write(collection: Collection[Document], path: Path) -> dict[str, int]:
     path.parent.mkdir(exist_ok=True)
-    count = 0
+    documents = 0
     with path.open("wb") as file:
         for document in collection.with_options(_RAW).find():
             file.write(document.raw)
-            count += 1
-        _sync(file.fileno())
-    return count
+            documents += 1
+        _sync(file)
+        return {"documents": documents, "bytes": file.tell()}
 
 
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
+def _sync(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
-def _counts(directory: Path) -> dict[str, int]:
-    """How many documents each file has.
+def _files(directory: Path) -> list[str]:
+    """The files of a copy.
 
     Raises:
         BackupError: The directory is no copy, or not a whole one.
     """
     try:
-        counts: dict[str, int] = json.loads((directory / COUNTS).read_text())
+        contents: dict[str, dict[str, int]] = json.loads((directory / CONTENTS).read_text())
         # Before anything is written, so that half a copy leaves nothing.
-        there = {name: sum(1 for _ in _read(directory / name)) for name in counts}
-    except (OSError, ValueError, bson.errors.InvalidBSON) as error:
+        short = [name for name, about in contents.items() if (directory / name).stat().st_size != about["bytes"]]
+    except (OSError, ValueError) as error:
         raise BackupError(f"{directory} is no whole copy: {error}") from error
-    if wrong := [name for name in counts if there[name] != counts[name]]:
-        raise BackupError(
-            f"{directory} is no whole copy: {wrong[0]} has {there[wrong[0]]} of {counts[wrong[0]]} documents."
-        )
-    return counts
+    if short:
+        raise BackupError(f"{directory} is no whole copy: {short[0]} has not the size that it had.")
+    return list(contents)
 
 
 def _read(path: Path) -> Iterator[RawBSONDocument]:

@@ -52,11 +52,12 @@ def _resumable(found: Job, *, bytes_there: bool) -> Job:
 
 
 def _again(found: Job) -> Job:
-    """From its video. The number of attempts goes on: files are named by it."""
+    """From its video. The number of attempts goes on, as files are named by it; what came before does not count."""
     kept = {name: value for name, value in found.items() if name not in _CONVERTED}
     kept["video"] = {name: value for name, value in found["video"].items() if name != "done_at"}
     state = "waiting" if found["state"] == "waiting" else "uploaded"
-    fresh = kept | {"state": state, "restarts": 0, "progress": {"percent": 0.0, "eta_s": None}}
+    fresh = kept | {"state": state, "restarts": 0, "excused": found["attempt"]}
+    fresh["progress"] = {"percent": 0.0, "eta_s": None}
     looked_at = state == "waiting" and "media" in found
     return _due(fresh, None if looked_at else job_store.next_event(fresh))
 

@@ -110,7 +110,7 @@ def test_what_was_under_way_begins_again_from_its_video(
     assert after["attempt"] == job["attempt"]
     if state != "failed":
         assert {"lease_until", "plan", "takes", "audio", "mail"}.isdisjoint(after)
-        assert (after["restarts"], after["progress"]["percent"]) == (0, 0)
+        assert (after["restarts"], after["progress"]["percent"], job_store.tries(after)) == (0, 0, 0)
     claim = job_store.claim(jobs, job["_id"], lease_s=9)
     assert (claim is not None) == (state == "uploaded")
     for base in ("mp3s", "segments"):
@@ -233,7 +233,8 @@ def test_a_copy_is_there_once_it_is_whole_for_its_owner_alone_and_is_not_written
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o700
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
     files = {str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*") if path.is_file()}
-    assert files == {*counts, "documents.json"}
-    assert json.loads((tmp_path / "copy/documents.json").read_text()) == counts
+    assert files == {*counts, "files.json"}
+    contents = json.loads((tmp_path / "copy/files.json").read_text())
+    assert {name: about["documents"] for name, about in contents.items()} == counts
     with pytest.raises(BackupError, match="is there already"):
         dump(mongo, tmp_path / "copy")
