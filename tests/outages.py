@@ -26,6 +26,11 @@ class Server:
         """SIGTERM, and waits."""
         asyncio.run(self.process.stop())
 
+    def kill(self) -> None:
+        """SIGKILL, and waits."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        asyncio.run(self.process.wait())
+
     def start(self) -> None:
         """Starts it with what it had stored."""
         self.process = asyncio.run(start(self.program, self.home))

@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from rehashes import PySha256
 
 from audiolift.errors import PermanentError
-from audiolift.store import CHUNK, DURABLE, Bucket, Writer
+from audiolift.store import CHUNK, Bucket, Writer
 
 DUPLICATE = 11000
 
@@ -87,7 +87,7 @@ class ResumingWriter(Writer):
         # What a writer before left after the end, where it did not know the length; readers of GridFS stumble over it.
         after = {"files_id": self._id, "n": {"$gte": self._n}, "writer": {"$lte": self._number}}
         self._bucket["fs.chunks"].delete_many(after)
-        self._replace(self._bucket["fs.files"].with_options(write_concern=DURABLE), {"_id": doc.pop("_id")}, doc)
+        self._replace(self._bucket["fs.files"], {"_id": doc.pop("_id")}, doc)
 
     def _replace(self, collection: Collection[dict[str, Any]], key: dict[str, Any], fields: dict[str, Any]) -> None:
         while True:

@@ -71,7 +71,8 @@ class Writer:
     """Writes one file, which nobody can read before `close`. Not for use by two threads at once."""
 
     def __init__(self, bucket: Bucket, file_id: str, *, name: str, content_type: str) -> None:
-        self._bucket = bucket
+        # Each batch is in the journal before the next one: a server that crashed and is back does not know of others.
+        self._bucket = bucket.with_options(write_concern=DURABLE)
         self._id = file_id
         self._name = name
         self._content_type = content_type
@@ -111,8 +112,7 @@ class Writer:
         return str(self._hash.hexdigest())
 
     def _reveal(self, doc: dict[str, Any]) -> None:
-        # The journal is sequential: once this document is in it, so are the chunks before it.
-        self._bucket["fs.files"].with_options(write_concern=DURABLE).insert_one(doc)
+        self._bucket["fs.files"].insert_one(doc)
 
     def _chunks(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Cuts whole chunks from the pieces, copying each byte once."""

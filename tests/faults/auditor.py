@@ -81,7 +81,7 @@ def jobs_wrong(stores: Stores) -> Iterator[str]:
             yield f"job {job['_id']} is {job['state']}"
         if job["outbox"]:
             yield f"job {job['_id']} has events in its outbox: {[event['id'] for event in job['outbox']]}"
-        if job.get("scratch"):
+        if job.get("scratch") and job["attempt"]:
             yield f"job {job['_id']} may have segments left"
         if job["state"] == "deleted" and not job.get("purged"):
             yield f"job {job['_id']} is deleted, what it stored is not"
@@ -98,7 +98,7 @@ def jobs_wrong(stores: Stores) -> Iterator[str]:
 def files_wrong(stores: Stores) -> Iterator[str]:
     """Of all files: those that belong to no job, are not whole, or are not what their checksum says."""
     living = list(stores["videos"]["jobs"].find({"state": {"$ne": "deleted"}}, {"video": 1, "audio": 1}))
-    videos = {job["video"]["file_id"] for job in living if "video" in job}
+    videos = {job["video"]["file_id"] for job in living if "removed_at" not in job.get("video", {"removed_at": None})}
     audio = {job["audio"]["file_id"] for job in living if job.get("audio")}
     for name, known in (("videos", videos), ("mp3s", audio), ("segments", set[str]())):
         yield from _bucket_wrong(stores[name], known)
@@ -118,6 +118,8 @@ def _bucket_wrong(bucket: Bucket, known: set[str]) -> Iterator[str]:
     for file_id in sorted((files.keys() | parts.keys()) - known):
         kept = "file" if file_id in files else "chunks without a file"
         yield f"{bucket.name}: {file_id}: {kept}, {len(parts.get(file_id, []))} chunks, of no job"
+    for file_id in sorted(known - files.keys()):
+        yield f"{bucket.name}: {file_id}: no file, {len(parts.get(file_id, []))} chunks"
     for file_id, file in files.items():
         chunks = parts.get(file_id, [])
         if [chunk["n"] for chunk in chunks] != list(range(len(chunks))):

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +45,7 @@ class Line:
         """Breaks all connections, abruptly; how many there were."""
         ends = list(self._ends)
         for end in ends:
-            end.transport.abort()
+            _reset(end)
         return len(ends) // 2
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,7 +61,7 @@ class Line:
                 group.create_task(self._pass(far_reader, writer, answers=True))
         except (OSError, ExceptionGroup):
             for end in ends:
-                end.transport.abort()
+                _reset(end)
         finally:
             self._ends.difference_update(ends)
             for end in ends:
@@ -76,6 +78,14 @@ class Line:
             writer.write(data)
             await writer.drain()
         writer.write_eof()
+
+
+def _reset(end: asyncio.StreamWriter) -> None:
+    """Closes abruptly, as a machine that is gone: whoever reads at the other end gets an error."""
+    if not end.is_closing():
+        opened: socket.socket = end.get_extra_info("socket")
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        end.transport.abort()
 
 
 class Lines(Mapping[str, Line]):

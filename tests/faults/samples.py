@@ -24,13 +24,14 @@ class Sample:
     name: str
     length_s: float | None = None
     code: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
     filling: int = 0
 
     @property
     def label(self) -> str:
         """Tells it from all others."""
-        return " ".join([self.name, *(f"{name}={value}" for name, value in self.options.items())])
+        filled = [f"+ {self.filling} MiB"] if self.filling else []
+        return " ".join([self.name, *filled, *(f"{name}={value}" for name, value in self.options.items())])
 
     @property
     def hold(self) -> bool:

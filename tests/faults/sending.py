@@ -15,6 +15,7 @@ PATIENCE_S = 240.0
 #: Bytes of one request of a resumable upload.
 REQUEST_BYTES = 5 * 1024 * 1024
 _AGAIN = (408, 429, 500, 502, 503, 504)
+_LATER = ("idempotency_key_in_use", "upload_incomplete", "upload_abandoned", "upload_taken_over")
 _TUS = {"Tus-Resumable": "1.0.0"}
 _BYTES = {"Content-Type": "application/offset+octet-stream"}
 
@@ -129,8 +130,7 @@ class Sender:
             self.refused += 1
             self._log_in()
             raise AwayError(answer.text)
-        code = answer.json().get("code") if "json" in answer.headers.get("content-type", "") else None
-        if answer.status_code in _AGAIN or code in ("idempotency_key_in_use", "upload_incomplete", "upload_abandoned"):
+        if answer.status_code in _AGAIN or (answer.content and answer.json()["code"] in _LATER):
             raise AwayError(answer.text)
         raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
 

@@ -70,11 +70,14 @@ class Stream:
 
     def __post_init__(self) -> None:
         self.senders = [Sender(self.url) for _ in range(SENDERS)]
+        self._contents: dict[Sample, bytes] = {}
         self._due: queue.SimpleQueue[Upload | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def begin(self, uploads: Sequence[Upload]) -> None:
         """Sends these; returns at once."""
+        # Made by this thread alone.
+        self._contents |= {upload.sample: upload.sample.content(self.videos) for upload in uploads}
         for upload in [*uploads, *[None] * len(self.senders)]:
             self._due.put(upload)
         began = time.monotonic()
@@ -101,7 +104,7 @@ class Stream:
                 self.errors.append(f"{upload.sample.label} ({upload.way}): {error!r}")
 
     def _send_one(self, sender: Sender, upload: Upload) -> None:
-        job = send(sender, upload, self.videos)
+        job = send(sender, upload, self._contents[upload.sample])
         self.acknowledged.append(Acknowledged(job, sender.email, upload))
         if upload.deleted_after_s is not None:
             time.sleep(upload.deleted_after_s)
@@ -111,10 +114,10 @@ class Stream:
             sender.choose(job, {"quality": "voice"})
 
 
-def send(sender: Sender, upload: Upload, videos: Videos) -> str:
+def send(sender: Sender, upload: Upload, content: bytes) -> str:
     """Sends one video; the id of its job."""
     sample = upload.sample
-    name, content = sample.name, sample.content(videos)
+    name = sample.name
     match upload.way:
         case "form":
             return sender.form(name, content, sample.options)

@@ -2,7 +2,9 @@
 
 import hashlib
 import itertools
+import time
 import tracemalloc
+from pathlib import Path
 
 import gridfs
 import pytest
@@ -14,6 +16,7 @@ from audiolift import store
 from audiolift.errors import PermanentError
 from audiolift.jobs import Job
 from audiolift.store import BATCH, CHUNK, Bucket, File
+from tests.outages import running_mongod
 
 EDGES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH]
 SIZE = 3 * CHUNK + 17
@@ -146,3 +149,17 @@ def test_memory_stays_flat_whatever_the_size(bucket: Bucket) -> None:
         tracemalloc.stop()
     assert received == file.size >= size
     assert max(writing, reading) < 5 * BATCH
+
+
+def test_a_crash_of_the_server_between_two_chunks_takes_none(home: Path) -> None:
+    with running_mongod(home) as server, store.connect(server.url) as client:
+        bucket = client["videos"]
+        writer = store.Writer(bucket, "f", name="a.mp4", content_type="video/mp4")
+        writer.write(bytes(CHUNK))
+        server.kill()
+        server.start()
+        # The driver looks whether a connection that was idle for a second still stands; else the next write would fail.
+        time.sleep(1.1)
+        writer.write(bytes(CHUNK))
+        writer.close()
+        assert read(bucket, "f", 0, 2 * CHUNK) == bytes(2 * CHUNK)
