@@ -113,7 +113,7 @@ def _letter(stores: Stores, job: Job) -> None:
         ("is converting", _set(state="converting")),
         ("events in its outbox", _set(outbox=[{"id": "1"}])),
         ("segments left", _set(scratch=True)),
-        ("has no video", lambda stores, job: store.delete(stores["videos"], job["_id"])),
+        ("no file, 0 chunks", lambda stores, job: store.delete(stores["videos"], job["_id"])),
         ("0 of 10 bytes", lambda stores, _: stores["mp3s"]["fs.chunks"].delete_many({})),
         ("its checksum", lambda stores, _: stores["mp3s"]["fs.chunks"].update_one({}, {"$set": {"data": b"x" * 10}})),
         ("9 of 10 bytes", lambda stores, _: stores["mp3s"]["fs.chunks"].update_one({}, {"$set": {"data": b"x" * 9}})),
