@@ -47,7 +47,7 @@ _SAID = 1000
 #: Of one take. They are one document of the store, which takes 16 MB at most.
 _MOST_CLUSTERS = 50_000
 #: Bytes: that of Vorbis, the largest that is usual, has some thousand.
-_MOST_HEADER = 64 * 1024
+_MOST_HEADER = 32 * 1024
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,16 @@ def unstorable(sounds: Sounds, path: Path) -> None:
     run("-i", sounds["aac.mkv"], "-ac", "1", "-ar", "22050", "-c:a", "nellymoser", path)
 
 
+def wordy(sounds: Sounds, path: Path) -> None:
+    """The decoder is told so much that it cannot be told to each segment."""
+    run("-i", sounds["aac.mp4"], "-map", "0:a", "-c:a", "adpcm_ms", path)
+    data, more = path.read_bytes(), bytes(40_000)
+    size = int.from_bytes(data[16:20], "little")
+    told = data[20:36] + (size - 18 + len(more)).to_bytes(2, "little") + data[38 : 20 + size] + more
+    chunks = b"WAVEfmt " + len(told).to_bytes(4, "little") + told + data[20 + size :]
+    path.write_bytes(b"RIFF" + len(chunks).to_bytes(4, "little") + chunks)
+
+
 @pytest.mark.parametrize(
     ("make", "name", "options", "route"),
     [
@@ -108,6 +118,7 @@ def unstorable(sounds: Sounds, path: Path) -> None:
         (looped, "looped.mkv", {}, None),
         (silence, "silence.mp4", {}, "packets"),
         (unstorable, "unstorable.flv", {}, None),
+        (wordy, "wordy.wav", {}, None),
     ],
 )
 def test_odd_sound(
