@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 import erasing
+import orphans
 from audiolift import covers, job_mail, logs, quotas, store, tracing
 from audiolift import deliveries as delivery_store
 from audiolift import jobs as job_store
@@ -121,6 +122,7 @@ def sweep(
         lambda account: erasing.finish(account, jobs=stores.jobs),
         oldest="deleted_until",
     )
+    done["orphans"] = _orphans(stores, now)
     if errors := [error for _, error in done.values() if error]:
         raise TransientError("unavailable", cause=f"the sweep is not complete: {errors[0]}") from errors[0]
     return {name: count for name, (count, _) in done.items()}
@@ -165,6 +167,13 @@ def _each(
     except PyMongoError as error:
         errors.append(error)
     return done, errors[0] if errors else None
+
+
+def _orphans(stores: Stores, now: datetime) -> tuple[int, Exception | None]:
+    try:
+        return orphans.remove(stores.jobs, stores.mp3s, stores.segments, now=now), None
+    except PyMongoError as error:
+        return 0, error
 
 
 def _forget(job: Job, stores: Stores) -> None:
