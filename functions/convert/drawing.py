@@ -40,12 +40,14 @@ def draw(event: AudioConverted, *, jobs: Jobs, mp3s: Bucket, settings: ConvertSe
     file = store.find(mp3s, event.file_id)
     if job is None or file is None or file.content_type != "audio/mpeg":
         log.info("job %s: nothing to draw", event.job)
+        job_store.no_waveform(jobs, event.job, event.file_id)
         return
     try:
         job_store.note_waveform(jobs, event.job, file.id, _waveform(file, event.duration_s, mp3s, settings))
     except PermanentError as error:
         # The job is none the worse: it was deleted, or its MP3 was copied with damage in it.
         log.warning("job %s: no waveform: %s", event.job, error)
+        job_store.no_waveform(jobs, event.job, event.file_id)
 
 
 def _waveform(file: File, duration_s: float, mp3s: Bucket, settings: ConvertSettings) -> dict[str, Any]:

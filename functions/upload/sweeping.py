@@ -49,6 +49,8 @@ STANDSTILLS = 576
 MAIL_GRACE = timedelta(minutes=10)
 #: About half a day of mail servers that are out of reach.
 MAIL_TRIES = 72
+#: A waveform that was drawn in vain so often will not be.
+DRAWINGS = 3
 #: How long a deleted job stays known, so that late events find it deleted rather than unknown.
 TOMBSTONE = timedelta(days=1)
 
@@ -104,6 +106,7 @@ def sweep(
         ("queued videos", _queued(now), lambda job: _queue_again(job, stores.jobs)),
         ("untold owners", _untold(now), lambda job: _tell_again(job, stores.jobs)),
         ("untold webhooks", _unplanned(now), lambda job: _plan_again(job, stores.jobs)),
+        ("undrawn audio", _undrawn(now), lambda job: _draw_again(job, stores.jobs)),
         # Last: a broker that is out of reach stops no other step.
         ("outboxes", unsent, lambda job: job_store.send_outbox(stores.jobs, job["_id"], publish)),
     ]
@@ -260,3 +263,15 @@ def _unplanned(now: datetime) -> dict[str, Any]:
 
 def _plan_again(job: Job, jobs: Jobs) -> None:
     job_store.resend(jobs, job, job_store.ended_event(job), source="upload", count="calls_resent")
+
+
+def _undrawn(now: datetime) -> dict[str, Any]:
+    ended = {"state": {"$in": ["converted", "notified"]}, "updated_at": {"$lt": now - QUEUE_GRACE}}
+    return ended | {"waveform_due": True}
+
+
+def _draw_again(job: Job, jobs: Jobs) -> None:
+    if job.get("waveform_resent", 0) < DRAWINGS:
+        job_store.resend(jobs, job, job_store.ended_event(job), source="upload", count="waveform_resent")
+    else:
+        job_store.no_waveform(jobs, job["_id"], job["audio"]["file_id"])

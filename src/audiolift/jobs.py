@@ -15,10 +15,11 @@ error{code, message}, mail{lease_until, sent_at, error, resent}, outbox[], idemp
 version, created_at, updated_at, expires_at, purged}`. Times are UTC. A resumable upload has `tus{length, offset,
 writer, ...}`, too. `done_at` is when the video was not needed any more, until it is removed.
 `media{}` and `waveform{}` come from convert, `chosen` from an owner for whom the job has waited. `webhook` is an
-address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept; `calls_resent`
-counts events of the sweep for that. Of long sounds there are a `plan{}` (`audiolift.segments`) and `takes[]`
-(`audiolift.takes`). `scratch` is true where files may be left that nobody needs: in the segment store, or audio of
-attempts that came to nothing. `excused` attempts were made before the job was revived.
+address to call; `calls_due` is true from the end of the job until its deliveries to webhooks are kept, `waveform_due`
+until it is drawn or there is none; `calls_resent` and `waveform_resent` count events of the sweep for that. Of long
+sounds there are a `plan{}` (`audiolift.segments`) and `takes[]` (`audiolift.takes`). `scratch` is true where files may
+be left that nobody needs: in the segment store, or audio of attempts that came to nothing. `excused` attempts were made
+before the job was revived.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,7 @@ def ensure_indexes(jobs: Jobs) -> None:
     jobs.create_index([("audio.file_id", ASCENDING)], sparse=True)
     jobs.create_index([("expires_at", ASCENDING)])
     jobs.create_index([("calls_due", ASCENDING)], sparse=True)
+    jobs.create_index([("waveform_due", ASCENDING)], sparse=True)
     jobs.create_index([("scratch", ASCENDING)], sparse=True)
     jobs.create_index([("video.done_at", ASCENDING)], sparse=True)
     quotas.ensure_indexes(jobs)
@@ -200,7 +202,13 @@ def note_media(jobs: Jobs, job: Job, media: dict[str, Any]) -> None:
 def note_waveform(jobs: Jobs, job_id: str, audio_id: str, waveform: dict[str, Any]) -> None:
     """Notes the waveform of a job's audio, unless the job has it or has lost that audio."""
     done = {"_id": job_id, "state": {"$in": ["converted", "notified"]}, "audio.file_id": audio_id, "waveform": None}
-    jobs.update_one(done, {"$set": {"waveform": waveform, "updated_at": _now()}, "$inc": {"version": 1}})
+    change = {"$set": {"waveform": waveform, "updated_at": _now()}, "$unset": {"waveform_due": ""}}
+    jobs.update_one(done, change | {"$inc": {"version": 1}})
+
+
+def no_waveform(jobs: Jobs, job_id: str, audio_id: str) -> None:
+    """Notes that there is none to draw of a job's audio."""
+    jobs.update_one({"_id": job_id, "audio.file_id": audio_id}, {"$unset": {"waveform_due": ""}})
 
 
 def abandon_upload(jobs: Jobs, job_id: str) -> bool:
@@ -272,6 +280,7 @@ def complete(
     about = {"file_id": audio.id, "name": audio.name, "size": audio.size, "content_type": audio.content_type}
     about |= {"duration_s": duration_s, "loudness": loudness}
     change = {"audio": about, "progress": {"percent": 100.0, "eta_s": 0.0}, "calls_due": True, "video.done_at": _now()}
+    change |= {"waveform_due": True}
     # Of workers that were killed, as this one may be before it has tidied.
     change |= {"scratch": True} if job["attempt"] > 1 else {}
     return _move(jobs, job["_id"], as_claimed(job), converted, "convert", state="converted", **change) is not None

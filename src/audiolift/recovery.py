@@ -11,7 +11,10 @@ from audiolift import jobs as job_store
 from audiolift.jobs import Job
 
 #: What a conversion leaves in a job, and what comes of it.
-_CONVERTED = ("lease_until", "plan", "takes", "scratch", "resent", "audio", "waveform", "error", "mail", "calls_due")
+_CONVERTED = {
+    *("lease_until", "plan", "takes", "scratch", "resent"),
+    *("audio", "error", "mail", "calls_due", "waveform", "waveform_due"),
+}
 
 
 def job(found: Job, *, video: bool, audio: bool, bytes_there: bool) -> Job | None:
@@ -65,10 +68,9 @@ def _again(found: Job) -> Job:
 def _ended(found: Job) -> Job:
     mail = found.get("mail") or {}
     told = mail.get("sent_at") or mail.get("error")
-    drawn = found["state"] == "failed" or "waveform" in found
     fresh = found | {"mail": mail | {"lease_until": None}}
     # Each consumer knows what of it is done.
-    owed = not told or found.get("calls_due") or not drawn
+    owed = not told or found.get("calls_due") or found.get("waveform_due")
     return _due(fresh, job_store.ended_event(fresh) if owed else None)
 
 

@@ -46,17 +46,20 @@ def test_any_mp3_is_drawn(workshop: Workshop, videos: Videos, quality: str) -> N
 
 def test_the_same_event_again_changes_nothing(workshop: Workshop, videos: Videos) -> None:
     job = workshop.draw(workshop.converted(videos["mp3.mp3"]))
+    assert "waveform_due" not in job
     assert workshop.draw(job) == job
 
 
 def test_a_zip_has_none(workshop: Workshop, videos: Videos) -> None:
     job = workshop.converted(videos["tagged.mp4"], chapters="split")
+    assert job.pop("waveform_due")
     assert workshop.draw(job) == job
 
 
 def test_an_mp3_that_cannot_be_decoded_does_no_harm(workshop: Workshop, videos: Videos) -> None:
     job = workshop.converted(videos["mp3.mp3"])
     workshop.mp3s["fs.chunks"].update_one({"files_id": f"{job['_id']}.1"}, {"$set": {"data": b"noise" * 1000}})
+    assert job.pop("waveform_due")
     assert workshop.draw(job) == job
 
 

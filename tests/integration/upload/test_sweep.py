@@ -81,6 +81,7 @@ def converted(stores: sweeping.Stores, outside: Outside) -> str:
     assert job_store.complete(stores.jobs, claimed, audio=writer.close(), duration_s=1)
     job_store.send_outbox(stores.jobs, job, outside.publish)
     job_store.calls_planned(stores.jobs, job)
+    job_store.no_waveform(stores.jobs, job, f"{job}.1")
     outside.sent.clear()
     return job
 
@@ -310,6 +311,22 @@ def test_told_owners_are_not_told_again(stores: sweeping.Stores, outside: Outsid
         job_mail.sent(stores.jobs, job)
         job_store.calls_planned(stores.jobs, job)
     assert outside.sweep(30 * MINUTE) == {}
+
+
+def test_a_waveform_that_was_never_drawn_is_asked_for_again_some_times(
+    stores: sweeping.Stores, outside: Outside
+) -> None:
+    job = converted(stores, outside)
+    job_mail.sent(stores.jobs, job)
+    stores.jobs.update_one({"_id": job}, {"$set": {"waveform_due": True}})
+    assert outside.sweep(29 * MINUTE) == {}
+    for _ in range(sweeping.DRAWINGS):
+        assert outside.sweep(31 * MINUTE) == {"undrawn audio": 1, "outboxes": 1}
+        assert outside.sent == [f"{job}.converted"]
+        outside.sent.clear()
+    assert outside.sweep(31 * MINUTE) == {"undrawn audio": 1}
+    assert outside.sweep(31 * MINUTE) == {}
+    assert outside.sent == []
 
 
 @pytest.mark.parametrize("state", ["converted", "notified", "failed"])
