@@ -100,7 +100,7 @@ def disable(email: str, *, database: Database) -> User:
     Raises:
         PermanentError: user_not_found.
     """
-    user = find(email, database=database)
+    user, _ = look_up(email, database=database)
     with database.transaction() as cursor:
         cursor.execute("UPDATE users SET disabled = TRUE WHERE id = %s", (user.id,))
         cursor.execute("DELETE FROM sessions WHERE user_id = %s", (user.id,))
@@ -113,24 +113,25 @@ def enable(email: str, *, database: Database) -> User:
     Raises:
         PermanentError: user_not_found.
     """
-    user = find(email, database=database)
+    user, _ = look_up(email, database=database)
     with database.transaction() as cursor:
         cursor.execute("UPDATE users SET disabled = FALSE WHERE id = %s", (user.id,))
     return user
 
 
-def find(email: str, *, database: Database) -> User:
-    """The user with this mail address, in any case.
+def look_up(email: str, *, database: Database) -> tuple[User, bool]:
+    """The user with this mail address, in any case, and whether the account is disabled.
 
     Raises:
         PermanentError: user_not_found.
     """
     with database.transaction() as cursor:
-        cursor.execute("SELECT id, email FROM users WHERE email = %s", (email,))
+        cursor.execute("SELECT id, email, disabled FROM users WHERE email = %s", (email,))
         row = cursor.fetchone()
     if row is None:
         raise PermanentError("user_not_found")
-    return User(*row)
+    user_id, registered, disabled = row
+    return User(user_id, registered), bool(disabled)
 
 
 def is_active(user_id: str, *, database: Database) -> bool:

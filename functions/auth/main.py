@@ -165,9 +165,15 @@ def enable_user(email: str) -> flask.typing.ResponseReturnValue:
     return {"id": user.id, "email": user.email, "disabled": False}
 
 
+@app.get("/admin/users/<path:email>")
+def show_user(email: str) -> flask.typing.ResponseReturnValue:
+    user, disabled = accounts.look_up(accounts.normalised_email(email), database=DATABASE)
+    return {"id": user.id, "email": user.email, "disabled": disabled}
+
+
 @app.delete("/admin/users/<path:email>")
 def delete_user(email: str) -> flask.typing.ResponseReturnValue:
-    user = accounts.find(accounts.normalised_email(email), database=DATABASE)
+    user, _ = accounts.look_up(accounts.normalised_email(email), database=DATABASE)
     _delete(user)
     log.info("the operator has deleted the user %s", user.id)
     return "", 204

@@ -245,8 +245,9 @@ def about_admin(act: admin_desk.Act) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         admin.require(request.headers.get("authorization"), SETTINGS.admin_key)
         found = await _stores()
-        desk = admin_desk.Desk(found.videos["dead_letters"], found.jobs, PUBLISH, _send_outbox)
-        call = admin_desk.Call(request.path_params, request.query_params)
+        desk = admin_desk.Desk(found.videos["dead_letters"], found.jobs, PUBLISH, _send_outbox, SETTINGS.limits)
+        body = await asking.json_object(request) if request.method == "PUT" else {}
+        call = admin_desk.Call(request.path_params, request.query_params, body)
         return await run_in_threadpool(act, call, desk)
 
     return answering(endpoint)

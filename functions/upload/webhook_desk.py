@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 from starlette.responses import JSONResponse, Response
 
 import asking
-from audiolift import addresses
+from audiolift import addresses, quotas
 from audiolift import deliveries as delivery_store
 from audiolift import webhooks as webhook_store
 from audiolift.addresses import AddressError, Networks
@@ -116,6 +116,7 @@ def try_webhook(call: Call, desk: Desk) -> Response:
     webhook = webhook_store.find(desk.webhooks, call.ids["webhook"], owner=call.owner)
     if not webhook["active"]:
         raise PermanentError("webhook_off")
+    quotas.count_try(desk.webhooks.database, call.owner)
     body = webhook_store.body("test", {"webhook": webhook["_id"]})
     about = {"owner": call.owner, "job": None, "webhook": webhook["_id"], "type": "test", "fact": "test", "body": body}
     return _sent(delivery_store.create(desk.deliveries, about), call, desk)
@@ -141,6 +142,7 @@ def replay(call: Call, desk: Desk) -> Response:
         webhook = webhook_store.find(desk.webhooks, delivery["webhook"], owner=call.owner)
         if not webhook["active"]:
             raise PermanentError("webhook_off")
+    quotas.count_try(desk.webhooks.database, call.owner)
     delivery_store.replay(desk.deliveries, delivery["_id"], owner=call.owner)
     return _sent(delivery["_id"], call, desk)
 

@@ -23,6 +23,8 @@ LIMIT = 5_000_000
 #: What shows a picture unpacks it, to four bytes a pixel; some kilobytes can be gigabytes. A camera makes fewer.
 MOST_PIXELS = 50_000_000
 KEPT = timedelta(days=1)
+#: Covers that an owner may have at a time, beside those of jobs.
+MOST = 50
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 #: What begins a segment of a JPEG, where anything else is passed over, as decoders do (ITU-T T.81, section B.1.1).
@@ -69,10 +71,18 @@ def read(data: bytes) -> Cover:
 
 
 def add(videos: Bucket, cover: Cover, *, owner: str) -> str:
-    """Keeps a cover for a day. Returns its id."""
-    now = datetime.now(UTC)
+    """Keeps a cover for a day. Returns its id.
+
+    Raises:
+        PermanentError: `covers_too_many`. Of several that come at once all may be, where not all of them fit.
+    """
+    now, kept = datetime.now(UTC), _covers(videos)
     document = {"_id": str(ObjectId()), "owner": owner, "content_type": cover.content_type, "data": cover.data}
-    _covers(videos).insert_one(document | {"created_at": now, "expires_at": now + KEPT})
+    kept.insert_one(document | {"created_at": now, "expires_at": now + KEPT})
+    # Counted after: two that come at once see each other.
+    if kept.count_documents({"owner": owner, "expires_at": {"$gt": now}}) > MOST:
+        kept.delete_one({"_id": document["_id"]})
+        raise PermanentError("covers_too_many", limit=MOST, retry_after=3600)
     return str(document["_id"])
 
 

@@ -98,6 +98,9 @@ CODES: dict[str, Code] = {
         422, "The cover has more than the {limit} pixels that are accepted. Please make it smaller."
     ),
     "cover_invalid": Code(422, "The cover is neither a JPEG nor a PNG picture."),
+    "covers_too_many": Code(
+        429, "You have sent {limit} covers within a day. Please name one of them again, or try again later."
+    ),
     "idempotency_key_invalid": Code(422, "An Idempotency-Key is 1 to 255 visible ASCII characters."),
     "idempotency_key_in_use": Code(
         409, "An upload with this Idempotency-Key is still arriving. Please wait for it or use another key."
@@ -122,6 +125,9 @@ CODES: dict[str, Code] = {
     "webhook_not_found": Code(404, "You have no webhook with that id."),
     "webhook_off": Code(409, "The webhook is switched off. Please switch it on first, by PATCH with 'active': true."),
     "webhooks_too_many": Code(409, "You have {limit} webhooks already. Please change or delete one of them."),
+    "webhook_tries_too_many": Code(
+        429, "Tests and replays are limited to {limit} a minute. Please try again in {seconds} seconds."
+    ),
     "delivery_not_found": Code(404, "There is no delivery with that id; they go with their job."),
     "dead_letter_not_found": Code(
         404, "There is no dead letter with that id: they go when replayed or dropped, and with their job."

@@ -39,6 +39,10 @@ RETRY_JOBS_S = 30
 #: Admissions of one account that come at the same moment wait for each other for so many rounds.
 _ROUNDS = 200
 
+#: Calls to webhooks, by test or replay, that an account may ask for in a minute.
+TRIES = 30
+_TRIES_WINDOW = timedelta(minutes=1)
+
 #: Has all that is counted, so that no job is read; what does not change comes first, so that none is missed.
 _COUNTED = ("owner", "_id", "state", "video.size", "video.removed_at", "audio.size")
 _RUNNING = ("uploaded", "converting")
@@ -200,6 +204,23 @@ def recharge(videos: Database[Account], job: Mapping[str, Any], sound_s: float) 
 def refund(videos: Database[Account], job: Mapping[str, Any]) -> None:
     """Counts the minutes of a conversion no more, because it has failed."""
     collection(videos).update_one({"_id": job["owner"]}, {"$pull": {"minutes": {"job": job["_id"]}}})
+
+
+def count_try(videos: Database[Account], owner: str) -> None:
+    """Counts a call to a webhook that was asked for, in a window that begins with the first of them.
+
+    Raises:
+        PermanentError: `webhook_tries_too_many`.
+    """
+    accounts, now = collection(videos), datetime.now(UTC)
+    _account(accounts, owner)
+    going = {"count": {"$add": ["$tries.count", 1]}, "ends_at": "$tries.ends_at"}
+    fresh = {"count": 1, "ends_at": now + _TRIES_WINDOW}
+    counted = [{"$set": {"tries": {"$cond": [{"$gt": ["$tries.ends_at", now]}, going, fresh]}}}]
+    account = accounts.find_one_and_update({"_id": owner}, counted, return_document=ReturnDocument.AFTER)
+    if account and account["tries"]["count"] > TRIES:
+        wait_s = max(1, math.ceil((account["tries"]["ends_at"] - now).total_seconds()))
+        raise PermanentError("webhook_tries_too_many", limit=TRIES, seconds=wait_s, retry_after=wait_s)
 
 
 def set_limits(videos: Database[Account], owner: str, limits: Mapping[str, int]) -> None:

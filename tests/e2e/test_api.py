@@ -150,6 +150,9 @@ def _administer(call: Caller, person: Person, key: str) -> None:
     call("addUser", json={"email": email, "password": person.password}, headers=operator)
     for name in ("disableUser", "enableUser"):
         call(name, {"email": email}, headers=operator)
+    account = {"account": call("showUser", {"email": email}, headers=operator).json()["id"]}
+    call("setLimits", account, json={"jobs": 3}, headers=operator)
+    assert call("showAccount", account, headers=operator).json()["limits"]["jobs"] == 3
     call("deleteUser", {"email": email}, headers=operator)
 
 

@@ -392,7 +392,7 @@ def test_a_key_that_was_dropped_opens_nothing(site: Site, mariadb: str, mongod: 
 
 @pytest.mark.parametrize("operation", ADMINISTRATION, ids=lambda one: one.id)
 def test_the_admin_key_alone_opens_the_administration(site: Site, operation: Operation) -> None:
-    path = operation.path.format(letter="0" * 24, email="nobody@example.com")
+    path = operation.path.format(letter="0" * 24, email="nobody@example.com", account="0" * 32)
     wrong = ["x" * 32, ADMIN_KEY[:-1], ADMIN_KEY + "x", ADMIN_KEY.upper(), site.token, site.login["refresh_token"]]
     ways: list[Headers] = [
         *({}, {"Authorization": "Bearer"}, {"Authorization": ADMIN_KEY}, {"Authorization": f"Basic {ADMIN_KEY}"}),

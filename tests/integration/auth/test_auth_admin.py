@@ -46,6 +46,8 @@ def test_who_is_disabled_is_out_until_enabled(
         assert (refused.status_code, problem(refused)) == (403, "account_disabled")
     # Only who knows the password is told.
     assert problem(http.post("/login", auth=(account.email, "wrong password"))) == "credentials_wrong"
+    shown = operator.get(f"/admin/users/{account.email.upper()}").json()
+    assert shown == {"id": account.id, "email": account.email, "disabled": True}
     for _ in range(2):
         assert operator.post(path(account.email, "enable")).json()["disabled"] is False
     assert http.post("/login", auth=account.basic).status_code == 200
@@ -58,6 +60,7 @@ def test_who_is_disabled_is_out_until_enabled(
 
 
 def test_who_is_not_there_is_not_found(operator: httpx.Client) -> None:
+    assert problem(operator.get("/admin/users/nobody@example.com")) == "user_not_found"
     for what in ("disable", "enable"):
         unknown = operator.post(path("nobody@example.com", what))
         assert (unknown.status_code, problem(unknown)) == (404, "user_not_found")

@@ -1,5 +1,7 @@
 """Pictures that are sent to be covers: taken, given to jobs, and gone with them."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,8 +10,10 @@ import pytest
 from pymongo import MongoClient
 
 from audiolift import covers
+from audiolift import jobs as job_store
 from audiolift.covers import Cover
 from audiolift.store import Bucket
+from tests.functions import RunningFunction
 from tests.hostile import bombs
 from tests.peers import Issuer
 from tests.tus import BYTES, VERSION, Tus, metadata
@@ -145,3 +149,18 @@ def test_all_options_fit_into_a_form(client: httpx.Client) -> None:
     assert job["options"].keys() == given.keys()
     assert job["options"]["title"] == text
     assert job["options"]["normalize"] == -23.0
+
+
+def test_nobody_has_more_than_so_many(function: RunningFunction, tokens: Issuer, videos: Bucket) -> None:
+    owner = os.urandom(8).hex()
+    with httpx.Client(base_url=function.url, headers=tokens.bearer(owner), timeout=30) as client:
+        first = sent(client)
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda _: client.post("/covers", content=PNG), range(covers.MOST + 8)))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(429, "covers_too_many")}
+        assert refused[0].headers["retry-after"]
+        assert videos["covers"].count_documents({"owner": owner}) <= covers.MOST
+        # One that a job has does not count, nor one whose day is over.
+        videos["covers"].update_one({"_id": first}, {"$set": {"expires_at": datetime.now(UTC) - timedelta(minutes=1)}})
+        covers.attach(videos, sent(client), owner=owner, job_id=job_store.new_id())

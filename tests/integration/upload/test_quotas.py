@@ -16,7 +16,7 @@ from audiolift import jobs as job_store
 from audiolift import quotas
 from audiolift.errors import PermanentError
 from tests.functions import RunningFunction, running
-from tests.integration.upload.conftest import CLUSTER_HOST, LIMIT, MIB, settings
+from tests.integration.upload.conftest import ADMIN_KEY, CLUSTER_HOST, LIMIT, MIB, settings
 from tests.peers import Issuer, Sink
 from tests.tus import BYTES, VERSION, Tus
 from tests.waiting import until
@@ -234,6 +234,29 @@ def test_no_more_minutes_than_a_day_has(client: httpx.Client, mongo: MongoClient
     assert about["minutes"] == 30
     free_at = datetime.fromisoformat(about["minutes_free_at"])
     assert timedelta(hours=23) < free_at - datetime.now(UTC) <= timedelta(hours=24)
+
+
+def test_the_operator_sets_the_limits_of_an_account(client: httpx.Client, tokens: Issuer) -> None:
+    account = os.urandom(16).hex()
+    client.headers.update(tokens.bearer(account))
+    operator = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    path = f"/admin/accounts/{account}"
+    answer = client.put(f"{path}/limits", json={"storage_bytes": 3, "jobs": 1}, headers=operator)
+    assert answer.json()["limits"] == {"storage_bytes": 3, "jobs": 1, "minutes": 30}
+    assert client.get("/me").json()["limits"] == answer.json()["limits"] | {"video_bytes": LIMIT}
+    assert code(client.post(UPLOAD, content=b"four")) == (403, "quota_storage")
+    sent(client, 3)
+    assert client.get(path, headers=operator).json() == {
+        "id": account,
+        "limits": answer.json()["limits"],
+        "used": used(client),
+    }
+    assert code(client.post(UPLOAD, content=b"")) == (429, "quota_jobs")
+    assert client.put(f"{path}/limits", json={}, headers=operator).json()["limits"]["jobs"] == 20
+    for body in ({"jobs": -1}, {"jobs": True}, {"jobs": 1.5}, {"jobs": None}, {"videos": 1}, {"minutes": 2**60}):
+        assert code(client.put(f"{path}/limits", json=body, headers=operator)) == (400, "bad_request")
+    assert code(client.put("/admin/accounts/me/limits", json={}, headers=operator)) == (404, "not_found")
+    assert code(client.put(f"{path}/limits", json={})) == (401, "admin_key_wrong")
 
 
 def test_an_upload_that_brings_bytes_as_it_begins_is_refused_before_they_come(client: httpx.Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from audiolift import deliveries as delivery_store
+from audiolift import quotas
 from audiolift import webhooks as webhook_store
 from tests.functions import RunningFunction
 from tests.integration.upload.test_jobs import upload
@@ -26,7 +27,7 @@ def owner(function: RunningFunction, tokens: Issuer, mongo: Mongo) -> Iterator[h
     """Ada's client; her webhooks are gone after the test."""
     with httpx.Client(base_url=function.url, headers=tokens.bearer("ada"), timeout=30) as opened:
         yield opened
-    for name in ("webhooks", "webhook_accounts", "deliveries"):
+    for name in ("webhooks", "webhook_accounts", "deliveries", "accounts"):
         mongo["videos"][name].delete_many({})
 
 
@@ -231,3 +232,17 @@ def test_an_upload_may_name_an_address_of_its_own(owner: httpx.Client, broker: S
         answer = owner.post("/upload", params={"filename": "a.mp4", "webhook": address}, content=b"a video")
         assert refused(answer) == (422, "option_invalid")
         assert answer.json()["detail"].startswith("The option 'webhook' is not right: its address")
+
+
+def test_tests_and_replays_are_limited(owner: httpx.Client, mongo: Mongo) -> None:
+    webhook = made(owner)
+    test = owner.post(f"/webhooks/{webhook['id']}/test").json()["id"]
+    for _ in range(quotas.TRIES - 1):
+        assert owner.post(f"/deliveries/{test}/replay").status_code == 202
+    for path in (f"/deliveries/{test}/replay", f"/webhooks/{webhook['id']}/test"):
+        answer = owner.post(path)
+        assert refused(answer) == (429, "webhook_tries_too_many")
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+    over = {"$set": {"tries.ends_at": datetime.now(UTC)}}
+    quotas.collection(mongo["videos"]).update_many({"tries": {"$exists": True}}, over)
+    assert owner.post(f"/deliveries/{test}/replay").status_code == 202
