@@ -43,7 +43,7 @@ def draw(event: AudioConverted, *, jobs: Jobs, mp3s: Bucket, settings: ConvertSe
         job_store.no_waveform(jobs, event.job, event.file_id)
         return
     try:
-        job_store.note_waveform(jobs, event.job, file.id, _waveform(file, event.duration_s, mp3s, settings))
+        job_store.note_waveform(jobs, event.job, file.id, _waveform(file, job["audio"]["duration_s"], mp3s, settings))
     except PermanentError as error:
         # The job is none the worse: it was deleted, or its MP3 was copied with damage in it.
         log.warning("job %s: no waveform: %s", event.job, error)

@@ -4,11 +4,14 @@ A document: `{_id, fact, attributes{}, data, count, first_at, last_at}`. The fac
 once, however often it comes. The id sorts by when it first came.
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import bson
 from bson import ObjectId
+from bson.errors import BSONError
 from pymongo import DESCENDING
 from pymongo.collection import Collection
 
@@ -21,6 +24,11 @@ from audiolift.publish import Publish
 
 DeadLetter = dict[str, Any]
 DeadLetters = Collection[DeadLetter]
+
+log = logging.getLogger("upload")
+
+#: MongoDB stores 180 levels, an event of ours has three.
+_MOST_LEVELS = 20
 
 KEPT_S = 30 * 24 * 3600
 
@@ -46,7 +54,11 @@ def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters
 
     The broker has let go of the event when it comes here, so this only writes. A mail or a waveform that was given up
     ends nothing; the sweep has mails tried again for some hours.
+
+    Raises:
+        PermanentError: `event_invalid`, for what MongoDB cannot store; no event of ours is that.
     """
+    _require_storable({"attributes": dict(attributes), "data": data})
     where = str(attributes.get("knativeerrordest", ""))
     dead_letters.update_one(
         {"fact": f"{attributes['type']} {attributes['id']} {where}"},
@@ -104,3 +116,19 @@ def send_again(letter: DeadLetter, *, jobs: Jobs, dead_letters: DeadLetters, pub
     # Not one that has come again meanwhile.
     dead_letters.delete_one({"_id": letter["_id"], "count": letter["count"]})
     return subject if revived else None
+
+
+def _require_storable(content: dict[str, Any]) -> None:
+    try:
+        bson.encode(content)
+        fits = not _is_deeper(content, _MOST_LEVELS)
+    except (BSONError, OverflowError, RecursionError, UnicodeError) as error:
+        log.warning("a dead letter that cannot be stored: %r", error)
+        fits = False
+    if not fits:
+        raise PermanentError("event_invalid", reason="it cannot be stored.")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    within = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not levels or any(_is_deeper(one, levels - 1) for one in within)

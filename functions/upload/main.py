@@ -6,7 +6,6 @@ import logging
 import re
 
 import functions_framework.aio
-from cloudevents.exceptions import GenericException
 from cloudevents.http import CloudEvent, from_http
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
@@ -430,9 +429,11 @@ def _send_outbox(job_id: str) -> None:
 
 async def _event(request: Request) -> CloudEvent:
     _only_from_the_cluster(request)
+    too_large = PermanentError("event_invalid", reason=f"it is larger than {events.MOST_BYTES} bytes.")
+    body = await asking.body(request, at_most=events.MOST_BYTES, beyond=too_large)
     try:
-        return from_http(dict(request.headers), await request.body())
-    except GenericException as error:
+        return from_http(dict(request.headers), body)
+    except Exception as error:  # the SDK raises whatever it trips over
         raise PermanentError("event_invalid", reason="it is no CloudEvent.", cause=str(error)) from error
 
 

@@ -4,6 +4,7 @@
 a body on 2xx: the broker would take it for an event.
 """
 
+import io
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,6 +20,8 @@ from audiolift.errors import AudioliftError, PermanentError, TransientError, pro
 log = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=events.Event)
+
+_PIECE = 65536
 
 
 def answer(
@@ -41,6 +44,7 @@ def answer(
     logs.about(request.headers.get("ce-subject"))
     tracing.follow(tracing.given(request.headers))
     try:
+        _bound(request)
         return _answer(request, handle, kinds, ready, path)
     except AudioliftError as error:
         return _problem(error)
@@ -74,6 +78,17 @@ def _answer(
         case _, asked if asked in (path, "/healthz", "/readyz"):
             raise PermanentError("method_not_allowed")
     raise PermanentError("not_found")
+
+
+def _bound(request: Request) -> None:
+    """Takes a body that may be an event's, and drops what is more: functions-framework reads all into memory."""
+    body = request.environ["wsgi.input"]
+    read = body.read(events.MOST_BYTES + 1)
+    request.environ |= {"wsgi.input": io.BytesIO(read), "CONTENT_LENGTH": str(len(read))}
+    if len(read) > events.MOST_BYTES:
+        while body.read(_PIECE):
+            pass
+        raise PermanentError("event_invalid", reason=f"it is larger than {events.MOST_BYTES} bytes.")
 
 
 def _decode(request: Request, kinds: tuple[type[E], ...]) -> E:

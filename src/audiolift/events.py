@@ -5,6 +5,7 @@ id, so an event that is published twice is the same event. The data of each type
 `docs/events/`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -125,6 +126,12 @@ class AccountDeleted:
     tokens_until: str
 
 
+#: More than any of them has: their texts come from forms with fields of some kilobytes.
+MOST_BYTES = 256 * 1024
+
+_LARGEST = 2**63 - 1
+_HALF = re.compile("[\ud800-\udfff]")
+
 OfJob = VideoUploaded | VideoHeld | SegmentPlanned | AudioConverted | ConversionFailed | WebhookDue
 Event = OfJob | AccountDeleted
 
@@ -188,8 +195,13 @@ def decode(attributes: Mapping[str, Any], data: Any) -> Event:
 
 
 def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a kind and can be stored: MongoDB has no integers beyond 64 bits and no half characters."""
     if isinstance(value, bool):
         return False
     if kind is float:
-        return isinstance(value, int | float)
-    return isinstance(value, kind if isinstance(kind, type) else dict)
+        return isinstance(value, int | float) and abs(value) <= _LARGEST
+    if kind is int:
+        return isinstance(value, int) and abs(value) <= _LARGEST
+    if kind is str:
+        return isinstance(value, str) and not _HALF.search(value)
+    return isinstance(value, dict)

@@ -7,6 +7,7 @@ import pytest
 
 from audiolift import store
 from tests.hostile import tally
+from tests.peers import Issuer, issuer
 from tests.workshop import Workshop
 
 
@@ -14,6 +15,13 @@ from tests.workshop import Workshop
 def workshop(mongod: str, tmp_path: Path) -> Iterator[Workshop]:
     with store.connect(mongod) as client:
         yield Workshop(client, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tokens() -> Iterator[Issuer]:
+    """Signs access tokens and publishes the key."""
+    with issuer() as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
