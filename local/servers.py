@@ -43,13 +43,16 @@ def mongod(directory: Path, port: int) -> Program:
 
 def mariadb(directory: Path, port: int) -> Program:
     """MariaDB with an empty database `auth`; its URL is `mysql_url(port)`."""
-    directory.mkdir(parents=True, exist_ok=True)
+    # Not /tmp: when it starts, mariadbd removes the temporary tables that it finds there, be they another's.
+    scratch = directory / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    environment = {"TMPDIR": str(scratch)}
     # mariadbd refuses to run as root unless told so.
     user = ("--user=root",) if os.geteuid() == 0 else ()
     initial = directory / "init.sql"
     initial.write_text(f"CREATE DATABASE IF NOT EXISTS {_DATABASE} CHARACTER SET utf8mb4;\n")
     if not (directory / "installed").exists():
-        _install_mariadb(directory, user)
+        _install_mariadb(directory, user, environment)
     command = (
         "/usr/sbin/mariadbd",
         "--no-defaults",
@@ -61,15 +64,17 @@ def mariadb(directory: Path, port: int) -> Program:
         f"--init-file={initial}",
         *user,
     )
-    return Program(name="mariadb", command=command, directory=directory, ready=listens(port, greets=True))
+    ready = listens(port, greets=True)
+    return Program(name="mariadb", command=command, directory=directory, environment=environment, ready=ready)
 
 
-def _install_mariadb(directory: Path, user: tuple[str, ...]) -> None:
+def _install_mariadb(directory: Path, user: tuple[str, ...], environment: dict[str, str]) -> None:
     shutil.rmtree(directory / "data", ignore_errors=True)
     # Relative, because the script does not quote the path.
     options = ("--no-defaults", "--datadir=./data", "--skip-test-db", "--auth-root-authentication-method=normal")
     command = ("mariadb-install-db", *options, *user)
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    own = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=directory, env=own, capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
     (directory / "installed").touch()

@@ -7,7 +7,7 @@ broker waits for less than a second at first, so that what takes minutes on a cl
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,15 @@ from local.replica import Site
 BACKOFF_S = 0.2
 SETTINGS = {"convert": {"SEGMENT_FROM_S": "20", "SEGMENT_S": "10", "TAKE_S": "1", "LEASE_S": "3"}}
 
+#: By the setting that holds its address: the part that a function calls, and how the address of a port is written.
+PARTS: dict[str, tuple[str, Callable[[int], str]]] = {
+    "MONGODB_URI": ("mongod", servers.mongodb_uri),
+    "MYSQL_URL": ("mariadb", servers.mysql_url),
+    "SMTP_URL": ("smtp", servers.smtp_url),
+    "K_SINK": ("ingress", "http://127.0.0.1:{}/".format),
+    "JWKS_URL": ("auth", "http://127.0.0.1:{}/.well-known/jwks.json".format),
+}
+
 _LINES: dict[str, int] = json.loads(os.environ.get("LINES", "{}"))
 _ENVIRONMENT = replica.environment
 _PROGRAMS = wiring.eventing_programs
@@ -31,14 +40,7 @@ def environment(service: Service, port: int, scratch: Path, *, manifests: Manife
     """As `replica.environment`, with all addresses those of lines."""
     found = _ENVIRONMENT(service, port, scratch, manifests=manifests, site=site)
     name = service.name
-    lines = {
-        "MONGODB_URI": (f"{name}-mongod", servers.mongodb_uri),
-        "MYSQL_URL": (f"{name}-mariadb", servers.mysql_url),
-        "SMTP_URL": (f"{name}-smtp", servers.smtp_url),
-        "K_SINK": (f"{name}-ingress", _http),
-        "JWKS_URL": (f"{name}-auth", lambda at: f"{_http(at)}.well-known/jwks.json"),
-    }
-    led = {key: address(_LINES[line]) for key, (line, address) in lines.items() if key in found}
+    led = {key: address(_LINES[f"{name}-{part}"]) for key, (part, address) in PARTS.items() if key in found}
     return found | led | SETTINGS.get(name, {})
 
 
@@ -69,10 +71,6 @@ def _led(trigger: TriggerSpec, ports: Mapping[str, int]) -> TriggerSpec:
         dead_letter_url=line(trigger.dead_letter_url),
         backoff_delay_s=BACKOFF_S,
     )
-
-
-def _http(port: int) -> str:
-    return f"http://127.0.0.1:{port}/"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ LINES = {
     "upload-mongod": "mongod",
     "convert-mongod": "mongod",
     "notify-mongod": "mongod",
+    "auth-ingress": "broker-default",
     "upload-ingress": "broker-default",
     "convert-ingress": "broker-default",
     "notify-ingress": "broker-default",
