@@ -45,7 +45,7 @@ KINDS: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("aac.mp4", {}),
     ("flac.mkv", {}),
     ("aac.ts", {"normalize": -20.0}),
-    ("opus.mkv", {"start": 1.3, "bitrate": 192}),
+    ("opus.mkv", {"start": 1.3, "bitrate": 192, "normalize": -16.0}),
 )
 #: Many takes and segments of a short sound, and patience with any number of murders.
 SETTINGS = {"segment_from_s": 20.0, "segment_s": 10, "take_s": 0.0, "segment_window": 3, "max_attempts": 1000}
@@ -100,10 +100,11 @@ class Deliveries:
         while not self._taken(event):
             time.sleep(AGAIN_S)
 
-    def at(self, phase: str) -> Target | None:
-        """The target that is at work on such a thing, if one is."""
-        for target, job_id, kind in list(self._under_way):
-            if self._phase(job_id, kind) == phase:
+    def at_what_is_spared(self) -> Target | None:
+        """A target that does what fewer kills than on the average have hit, if one does."""
+        spared = {phase for phase in PHASES if self.hits[phase] * len(PHASES) <= self.hits.total()}
+        for target, job_id, event_id in list(self._under_way):
+            if self._phase(job_id, event_id) in spared:
                 return target
         return None
 
@@ -227,14 +228,13 @@ class _Ground:
         return ids
 
     def _murder(self) -> None:
-        """At any time, or at one when somebody does what has been spared most."""
+        """At any time, or at one when somebody does what has been spared."""
         target: Target | None = self.chance.choice(self.deliveries.targets)
         if self.chance.random() < 0.6:
-            spared = min(PHASES, key=lambda phase: self.deliveries.hits[phase])
             ends_at = time.monotonic() + 4
-            while (target := self.deliveries.at(spared)) is None and time.monotonic() < ends_at:
+            while (target := self.deliveries.at_what_is_spared()) is None and time.monotonic() < ends_at:
                 time.sleep(0.01)
-            time.sleep(self.chance.uniform(0, 0.2))
+            time.sleep(self.chance.uniform(0, 0.1))
         else:
             time.sleep(self.chance.uniform(0, 2))
         (target or self.chance.choice(self.deliveries.targets)).kill()
