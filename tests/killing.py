@@ -52,7 +52,7 @@ SETTINGS = {"segment_from_s": 20.0, "segment_s": 10, "take_s": 0.0, "segment_win
 #: Jobs under way at a time, events delivered at a time, and seconds before one that was not taken comes again.
 ABREAST, DELIVERIES, AGAIN_S = 4, 4, 0.2
 #: Seconds without any job that ends.
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 class Target:
@@ -212,6 +212,7 @@ class _Ground:
                     ids.append(self.workshop.upload(sound, **options))
                     self._send(uploaded(ids[-1]))
                 self._pass_on(ids)
+                assert killer.is_alive() or over.is_set()
                 if self.chance.random() < 0.05:
                     self._sweep()
                 if self._ended(ids) > ended:
