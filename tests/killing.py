@@ -86,12 +86,14 @@ class Deliveries:
     """Delivers events to any of the targets until one has taken them, as Triggers do.
 
     Attributes:
-        hits: How many deliveries were lost by a murder, by what the worker was doing.
+        kills: How often a target was killed.
+        hits: How many deliveries were lost by that, by what the worker was doing.
     """
 
     targets: Sequence[Target]
     workshop: Workshop
     chance: random.Random
+    kills: int = 0
     hits: Counter[str] = field(default_factory=Counter)
     _under_way: list[tuple[Target, str, str]] = field(default_factory=list)
 
@@ -175,7 +177,7 @@ def kill(uri: str, folder: Path, *, seed: int, jobs: int, kills: int, length_s: 
             done = ground.fight(kinds, jobs=jobs, kills=kills)
         _clean(workshop, broker)
         hits = ", ".join(f"{phase}: {deliveries.hits[phase]}" for phase in (*PHASES, "other"))
-        print(f"{len(done)} jobs; deliveries lost by kills: {hits}")  # noqa: T201
+        print(f"{len(done)} jobs, {deliveries.kills} kills; deliveries lost by them: {hits}")  # noqa: T201
         for number, job_id in enumerate(done):
             _assert_well(workshop, broker, job_id, expected[number % len(expected)])
     return deliveries.hits
@@ -194,20 +196,19 @@ class _Ground:
     def fight(self, sounds: Sequence[tuple[Path, Mapping[str, Any]]], *, jobs: int, kills: int) -> list[str]:
         """The ids of the jobs, which have all ended."""
         ids, killer, over = list[str](), threading.Thread(), threading.Event()
-        killed = [0]
 
         def murder() -> None:
             while not over.is_set():
                 self._murder()
-                killed[0] += 1
+                self.deliveries.kills += 1
 
         killer = threading.Thread(target=murder)
         killer.start()
         try:
             ended, moved_at = 0, time.monotonic()
-            while len(ids) < jobs or killed[0] < kills or self._busy(ids):
+            while len(ids) < jobs or self.deliveries.kills < kills or self._busy(ids):
                 open_jobs = len(ids) - self._ended(ids)
-                if (len(ids) < jobs or killed[0] < kills) and open_jobs < ABREAST:
+                if (len(ids) < jobs or self.deliveries.kills < kills) and open_jobs < ABREAST:
                     sound, options = sounds[len(ids) % len(sounds)]
                     ids.append(self.workshop.upload(sound, **options))
                     self._send(uploaded(ids[-1]))
@@ -219,7 +220,7 @@ class _Ground:
                     ended, moved_at = self._ended(ids), time.monotonic()
                 assert time.monotonic() - moved_at < PATIENCE_S, [self.workshop.job(one) for one in ids]
                 time.sleep(0.05)
-                if len(ids) >= jobs and killed[0] >= kills:
+                if len(ids) >= jobs and self.deliveries.kills >= kills:
                     over.set()
         finally:
             over.set()

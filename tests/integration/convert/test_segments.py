@@ -100,6 +100,17 @@ def test_options(
     library.assert_exact(mp3, library.in_one_go(sounds[name], tmp_path, filters=filters, lame=lame))
 
 
+@pytest.mark.parametrize("name", ["he.mp4", "he.mkv", "he.ts", "he.aac"])
+def test_high_efficiency_aac(workshop: Workshop, tmp_path: Path, name: str) -> None:
+    """Packets of twice as many samples and channels as are told. Here, too, the decoder makes noise up (SBR).
+
+    No ffmpeg that is free has an encoder for it: the master of `tests.sounds` went through that of Fraunhofer once.
+    """
+    path = tmp_path / name
+    run("-i", Path(__file__).parents[2] / "data/he-aac-v2.m4a", "-c", "copy", path)
+    library.assert_heard(converted(workshop, path, route="packets"), library.in_one_go(path, tmp_path))
+
+
 def test_noise_that_a_decoder_makes_up(workshop: Workshop, sounds: Sounds, tmp_path: Path) -> None:
     """Another row of random numbers in each segment: no sample more or less, and no join that can be heard."""
     mp3 = converted(workshop, sounds["noisy.mkv"], route="packets")
