@@ -144,8 +144,8 @@ class Deliveries:
         return "join" if held else "other"
 
     def _planning(self, job: Job) -> str:
-        takes = job.get("takes") or [0]
-        last = {"_id": f"{job['_id']}.take.{takes[-1]}", "take.complete": True}
+        ids = [f"{job['_id']}.take.{attempt}" for attempt in job.get("takes", [])]
+        last = {"_id": {"$in": ids}, "take.complete": True}
         return "plan" if self.workshop.stores.segments.find_one(last, {"_id": 1}) else "take"
 
 

@@ -137,6 +137,11 @@ def from_dict(stored: dict[str, Any]) -> Spec:
     return Spec(**stored | {"bytes": tuple(stored["bytes"]), "encode": tuple(stored["encode"])})
 
 
+def counted(stored: dict[str, Any]) -> Counted:
+    """What was counted, as `dataclasses.asdict` wrote it."""
+    return Counted(**stored | {"stretches": [Stretch(**stretch) for stretch in stored["stretches"]]})
+
+
 def aligned(spec: Spec, grid: int) -> Spec:
     """The segment with a start of what is listened to that is a whole multiple of `grid`, and not before it was."""
     start, end = spec.encode

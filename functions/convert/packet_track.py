@@ -5,6 +5,7 @@ The packets are read once from the video (`takes`), whatever becomes of them; al
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -104,15 +105,31 @@ def per_packet(passes: Passes, track: PacketTrack) -> int | None:
     return None if rest else each
 
 
-def decoded(passes: Passes, track: PacketTrack, *, every_clusters: int) -> Counted:
-    """Counts by decoding stretch after stretch: each starts where the one before it has ended."""
-    stretches, at = [], 0
-    for first in range(0, len(track.clusters), every_clusters):
+def decoded(
+    passes: Passes, track: PacketTrack, before: Counted, *, every_clusters: int, count_s: float
+) -> tuple[Counted, bool]:
+    """Counts by decoding stretch after stretch: each starts where the one before it has ended.
+
+    Args:
+        passes: Run ffmpeg.
+        track: The track.
+        before: What is counted already.
+        every_clusters: How long a stretch is.
+        count_s: After how many seconds to end behind a stretch.
+
+    Returns:
+        What is counted now, and whether that is all.
+    """
+    ends_at = time.monotonic() + count_s
+    stretches, at = list(before.stretches), before.total
+    for first in range(len(stretches) * every_clusters, len(track.clusters), every_clusters):
         lead = track.clusters[max(first - RUN_IN, 0) : first]
         led = samples(passes, track, _span(lead)) if lead else 0
         stretches.append(Stretch(first, at, led))
         at += samples(passes, track, _span([*lead, *track.clusters[first : first + every_clusters]])) - led
-    return Counted(stretches, at)
+        if time.monotonic() >= ends_at:
+            break
+    return Counted(stretches, at), len(stretches) * every_clusters >= len(track.clusters)
 
 
 def samples(passes: Passes, track: PacketTrack, span: Span, *, whole: bool = True) -> int:

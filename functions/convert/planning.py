@@ -18,7 +18,7 @@ from audiolift.options import Options
 from audiolift.segments import Segments
 from audiolift.store import Bucket
 from convert_settings import ConvertSettings
-from cutting import Sound
+from cutting import Counted, Sound
 from extraction import Source
 from media import Track
 from packet_track import Ends, NotCountableError, PacketTrack
@@ -78,7 +78,7 @@ def is_long(source: Source, size: int, settings: ConvertSettings) -> bool:
 
 
 def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: ConvertSettings) -> bool:
-    """Does what is next for the segments of a job: takes more of its track or, when all is taken, makes events due.
+    """Does what is next for the segments of a job: takes or counts more of its track or, after that, makes events due.
 
     Returns:
         False where the job was lost meanwhile.
@@ -87,17 +87,20 @@ def plan(passes: Passes, job: Job, source: Source, stores: Stores, settings: Con
         NotCountableError: The packets of the track cannot be cut: it has to be converted in one go.
         PermanentError: As `extraction.extract`.
     """
-    taken = [Take(**stored) for stored in take_store.kept(stores.segments, job)]
+    kept = take_store.kept(stores.segments, job)
+    taken = [Take(**one["take"]) for one in kept if "take" in one]
     if not taken or not taken[-1].complete:
         last = _take(passes, job, source, taken, stores.scratch, settings.take_s)
         taken.append(last)
         share = 1.0 if last.complete else takes.share(last.reached_s, source.media, _until_s(source))
-        if not take_store.keep(stores.jobs, stores.segments, job, last.to_dict(), last=last.complete, share=share):
+        part = {"take": last.to_dict()}
+        if not take_store.keep(stores.jobs, stores.segments, job, part, last=last.complete, share=share):
             return False
         if not taken[-1].complete:
             log.info("job %s: %d packets taken, more to come", job["_id"], taken[-1].packets)
             return True
-    return _cut(passes, job, source, taken, stores, settings)
+    counts = [cutting.counted(one["count"]) for one in kept if one.get("every") == settings.segment_s]
+    return _cut(passes, job, source, taken, [Counted((), 0), *counts][-1], stores, settings)
 
 
 def _take(passes: Passes, job: Job, source: Source, taken: Sequence[Take], scratch: Bucket, take_s: float) -> Take:
@@ -134,12 +137,18 @@ def _is_cut(source: Source, sound: Sound) -> bool:
 
 
 def _cut(
-    passes: Passes, job: Job, source: Source, taken: Sequence[Take], stores: Stores, settings: ConvertSettings
-) -> bool:
+    passes: Passes, job: Job, source: Source, taken: Sequence[Take], before: Counted,
+    stores: Stores, settings: ConvertSettings,
+) -> bool:  # fmt: skip
+    """Counts more of a track that is taken; once all is counted, makes events due."""
     track, options = source.track, source.options
     packets = takes.joined(taken, stores.scratch)
     ends = packet_track.ends(passes, track, packets)
-    route, counted = _count(passes, job, track, packets, ends, settings.segment_s)
+    route, counted, complete = _count(passes, job, track, packets, ends, before, settings)
+    if not complete:
+        log.info("job %s: %d samples counted, more to come", job["_id"], counted.total)
+        part = {"count": asdict(counted), "every": settings.segment_s}
+        return take_store.keep(stores.jobs, stores.segments, job, part, last=False, share=1.0)
     sound = _wanted(options, ends, counted.total)
     if _is_cut(source, sound):
         raise NotCountableError("the time stamps have gaps: what is wanted ends later than they say")
@@ -177,14 +186,16 @@ def track_id(job_id: str, attempt: int) -> str:
 
 
 def _count(
-    passes: Passes, job: Job, track: Track, packets: PacketTrack, ends: Ends, segment_s: int
-) -> tuple[str, cutting.Counted]:
+    passes: Passes, job: Job, track: Track, packets: PacketTrack, ends: Ends, before: Counted, settings: ConvertSettings
+) -> tuple[str, Counted, bool]:
+    every_s = settings.segment_s
     # Where packets turned out to differ, the job comes again.
     if track.codec in packet_track.COUNTED_BY_PACKET and not job.get("recount"):
         each = packet_track.per_packet(passes, packets)
         if each:
-            return "packets", cutting.count(packets.clusters, each, every=segment_s * ends.rate)
-    return "decoded", packet_track.decoded(passes, packets, every_clusters=segment_s)
+            return "packets", cutting.count(packets.clusters, each, every=every_s * ends.rate), True
+    counted = packet_track.decoded(passes, packets, before, every_clusters=every_s, count_s=settings.take_s)
+    return "decoded", *counted
 
 
 def _wanted(options: Options, ends: Ends, total: int) -> Sound:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ from media import Media
 from packets import AdtsStream, MatroskaStream, Piece
 from passes import Passes
 from takes import Take
+from tests import sounds as library
+from tests.sounds import Sounds
 from tests.videos import Videos
 from tests.workshop import Workshop
 
@@ -69,6 +72,20 @@ def test_packets_taken_in_several_goes(workshop: Workshop, videos: Videos, name:
     once, often = taken(workshop, job_id, take_s=math.inf), taken(workshop, job_id, take_s=0)
     assert (len(once), len(often)) == (1, goes)
     assert payloads(workshop, often) == payloads(workshop, once)
+
+
+def test_a_track_counted_in_several_goes(workshop: Workshop, sounds: Sounds, tmp_path: Path) -> None:
+    job_id = workshop.upload(sounds["flac.mkv"])
+    settings = {"segment_from_s": 1, "segment_s": 5, "take_s": 0, "max_attempts": 2}
+    workshop.convert(job_id, **settings)
+    for event in workshop.sent:
+        workshop.handle(event, job_id, **settings)
+    job = workshop.job(job_id)
+    found = {event["id"] for event in workshop.sent if event["subject"] == job_id and "uploaded" in event["type"]}
+    # One after each take but the last, and one after each of some stretches.
+    assert found == {f"{job_id}.uploaded.{number}" for number in range(1, 12)}
+    whole = library.in_one_go(sounds["flac.mkv"], tmp_path, filters="aresample=48000")
+    library.assert_exact(workshop.mp3(job), whole)
 
 
 @pytest.mark.parametrize("name", ["pause.mp4", "pause.ts"])

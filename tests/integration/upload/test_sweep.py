@@ -253,7 +253,7 @@ def test_a_job_whose_track_is_being_taken_may_wait_as_long(stores: sweeping.Stor
     claimed = job_store.claim(stores.jobs, job, lease_s=10)
     assert claimed
     segments = segment_store.collection(stores.videos)
-    assert take_store.keep(stores.jobs, segments, claimed, {}, last=False, share=0.5)
+    assert take_store.keep(stores.jobs, segments, claimed, {"take": {}}, last=False, share=0.5)
     # Nobody holds it now, and nobody who held it can.
     job_store.release(stores.jobs, claimed)
     assert not job_store.progress(stores.jobs, claimed, percent=1, eta_s=None, lease_s=60)
