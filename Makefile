@@ -2,7 +2,7 @@
 python := PYTHONPATH=src .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down run status logs traces backup restore test check bench audit format lock images test-images conformance soak fuzz
+.PHONY: help setup demo up down run status logs traces backup restore test check bench audit format lock images test-images conformance soak load fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,10 @@ soak: setup ## break things for some minutes while videos are uploaded, and audi
 fuzz: setup ## try hostile input for an hour or so, other than the last time
 	@local/setup tests
 	.venv/bin/python -m pytest tests/hostile --hypothesis-profile=fuzz --timeout=0
+
+load: setup ## measure what hundreds of clients at once get and take, slow ones among them (CLIENTS, SLOW)
+	@local/setup tests
+	PYTHONPATH=src:functions/convert .venv/bin/python -m bench.load --clients $(or $(CLIENTS),200) --slow $(or $(SLOW),100)
 
 bench: setup ## measure speed and memory, with nothing else running
 	@for name in upload platform cold_start convert segments login; do PYTHONPATH=src:functions/convert:functions/auth .venv/bin/python -m bench.$$name || exit 1; done

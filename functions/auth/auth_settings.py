@@ -23,7 +23,7 @@ class AuthSettings:
     )
     k_sink: str = setting("the address that events are sent to, given by the SinkBinding")
     cluster_host: str = setting("the name under which only the cluster reaches this function, for its internal address")
-    threads: int = setting("how many requests are served at once, each with its connection to MySQL", at_least=1)
+    threads: int = setting("how many requests are served at once", at_least=1)
     public_url: str = setting("where people reach Audiolift, like https://audiolift.example.com", parse=parse_base_url)
     admin_key: str | None = setting(
         "the operator's key to the addresses under /admin, 32 characters or more; without it they are not there",
@@ -31,6 +31,7 @@ class AuthSettings:
         secret=True,
         parse=parse_key,
     )
+    mysql_connections: int = setting("how many connections to MySQL are kept, at most 32", default=8, at_least=1)
     token_issuer: str = setting("the claim iss of access tokens", default="audiolift")
     token_audience: str = setting("the claim aud of access tokens", default="audiolift")
     access_token_s: int = setting("how long an access token is valid, in seconds", default=900, at_least=1)

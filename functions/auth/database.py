@@ -70,12 +70,13 @@ class Database:
 
     Args:
         server: Where it is.
-        threads: How many transactions there can be at once; more than 32 wait for nothing and are `unavailable`.
+        connections: How many transactions there can be at once, at most 32; more wait, and are `unavailable` after 5 s.
     """
 
-    def __init__(self, server: Server, *, threads: int) -> None:
+    def __init__(self, server: Server, *, connections: int) -> None:
         self._server = server
-        self._size = min(threads, CNX_POOL_MAXSIZE)
+        self._size = min(connections, CNX_POOL_MAXSIZE)
+        self._free = threading.BoundedSemaphore(self._size)
         self._turn = threading.Lock()
         self._pool: MySQLConnectionPool | None = None
 
@@ -87,7 +88,7 @@ class Database:
             TransientError: unavailable, where the server cannot be reached, went away, is too slow, or gave up on a
                 lock. Errors of the statements themselves come as mysql.connector has them.
         """
-        with self._connection() as connection:
+        with self._permit(), self._connection() as connection:
             try:
                 yield cast(Cursor, connection.cursor(buffered=True))
                 connection.commit()
@@ -95,6 +96,16 @@ class Database:
                 with contextlib.suppress(mysql.connector.Error):
                     connection.rollback()
                 raise
+
+    @contextlib.contextmanager
+    def _permit(self) -> Iterator[None]:
+        # The pool itself makes nobody wait: it refuses whom it has no connection for.
+        if not self._free.acquire(timeout=TIMEOUT_S):
+            raise _unavailable(mysql.connector.PoolError("all connections are in use"))
+        try:
+            yield
+        finally:
+            self._free.release()
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[PooledMySQLConnection]:

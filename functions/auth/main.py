@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 import accounts
 import attempts
+import bodies
 import deletions
 import passwords
 import session_cookies
@@ -22,15 +23,13 @@ from audiolift.settings import load
 from auth_settings import AuthSettings
 from database import Database
 
-MAX_BODY_BYTES = 16 * 1024
-
 logs.start()
 tracing.start("auth")
 # It tells of each connection that it makes.
 logging.getLogger("mysql.connector").setLevel(logging.WARNING)
 log = logging.getLogger("auth")
 SETTINGS = load(AuthSettings)
-DATABASE = Database(SETTINGS.mysql_url, threads=SETTINGS.threads)
+DATABASE = Database(SETTINGS.mysql_url, connections=SETTINGS.mysql_connections)
 JWKS = signing.public_jwks(SETTINGS.token_keys)
 PUBLISH = publisher(SETTINGS.k_sink)
 KEYS = tokens.public_keys(JWKS)
@@ -72,8 +71,9 @@ def register() -> flask.typing.ResponseReturnValue:
     email, password = _texts("email", "password")
     email = accounts.normalised_email(email)
     passwords.accept(password, email=email)
-    _count_attempt(email)
-    user = accounts.register(email, password, database=DATABASE)
+    with passwords.place():
+        _count_attempt(email)
+        user = accounts.register(email, password, database=DATABASE)
     attempts.forgive(email, database=DATABASE)
     return {"id": user.id, "email": user.email}, 201
 
@@ -265,8 +265,10 @@ def _problem(error: AudioliftError) -> tuple[bytes, int, dict[str, str]]:
 
 def _authenticated() -> accounts.User:
     email, password = _basic_credentials()
-    _count_attempt(email)
-    user = accounts.authenticate(email, password, database=DATABASE)
+    # The place first: who was not let in has not tried.
+    with passwords.place():
+        _count_attempt(email)
+        user = accounts.authenticate(email, password, database=DATABASE)
     attempts.forgive(email, database=DATABASE)
     return user
 
@@ -329,9 +331,7 @@ def _basic_credentials() -> tuple[str, str]:
 def _texts(*names: str) -> list[str]:
     if request.mimetype != "application/json":
         raise _bad_request("the body is not declared as application/json.")
-    data = request.stream.read(MAX_BODY_BYTES + 1)
-    if len(data) > MAX_BODY_BYTES:
-        raise _bad_request(f"the body is larger than {MAX_BODY_BYTES} bytes.")
+    data = bodies.read(request)
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):

@@ -1,12 +1,15 @@
 """Passwords: which are accepted, and how they are kept (argon2id, RFC 9106)."""
 
 import base64
+import contextlib
+import random
 import threading
 import unicodedata
+from collections.abc import Iterator
 
 import argon2
 
-from audiolift.errors import PermanentError
+from audiolift.errors import PermanentError, TransientError
 
 MIN_CHARACTERS = 10
 MAX_CHARACTERS = 1024
@@ -15,6 +18,9 @@ MAX_CHARACTERS = 1024
 _HASHER = argon2.PasswordHasher()
 #: Bounds the memory: as many hashes are computed at once, however many requests there are.
 _TURNS = threading.BoundedSemaphore(2)
+#: As many wait for their turn, or have it; more would wait for longer than people do.
+PLACES = 16
+_places = threading.BoundedSemaphore(PLACES)
 
 #: The most common passwords that are long enough (from the lists of breached ones), in lower case.
 _COMMON = frozenset(
@@ -52,6 +58,22 @@ def accept(password: str, *, email: str) -> None:
         raise PermanentError("password_weak", reason="it must not be the mail address.")
     if password.casefold() in _COMMON:
         raise PermanentError("password_weak", reason="it is one of the most common ones.")
+
+
+@contextlib.contextmanager
+def place() -> Iterator[None]:
+    """A place among those who wait for a hash.
+
+    Raises:
+        TransientError: places_taken, at once.
+    """
+    if not _places.acquire(blocking=False):
+        # At random, or those who were refused together would come again together.
+        raise TransientError("places_taken", kind="logins", retry_after=random.randint(1, 5))  # noqa: S311
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def hashed(password: str) -> str:

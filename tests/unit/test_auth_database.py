@@ -9,7 +9,7 @@ from local.ports import free_port
 
 
 def unavailable(port: int) -> TransientError:
-    unreachable = Database(Server("127.0.0.1", port, "root", "hidden", "auth"), threads=2)
+    unreachable = Database(Server("127.0.0.1", port, "root", "hidden", "auth"), connections=2)
     with pytest.raises(TransientError) as failed, unreachable.transaction():
         pass
     return failed.value

@@ -192,7 +192,7 @@ def test_a_login_that_is_refused_does_the_same_work_whoever_it_is_for(
 ) -> None:
     http.post("/register", json={"email": f"disabled.{account.email}", "password": PASSWORD})
     sql("UPDATE users SET disabled = TRUE WHERE email = %s", f"disabled.{account.email}")
-    database = Database(parse_server(mysql_url), threads=1)
+    database = Database(parse_server(mysql_url), connections=1)
     work: list[object] = []
     verify, transaction = passwords.verify, database.transaction
 

@@ -114,7 +114,7 @@ def test_windows_that_are_over_are_cleaned_away_and_nobodys_name_is_kept(
 def test_windows_that_end_are_counted_anew_and_cleaned_away_at_once_without_deadlocks(
     mysql_url: str, auth: object
 ) -> None:
-    database = Database(parse_server(mysql_url), threads=8)
+    database = Database(parse_server(mysql_url), connections=8)
     numbers = itertools.count()
 
     def attempts() -> None:

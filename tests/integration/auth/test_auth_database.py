@@ -48,15 +48,15 @@ def migrations(database: Database) -> list[int]:
 
 
 def test_a_new_database_is_made_and_migrated_once_by_whoever_is_first(server: Server) -> None:
-    assert in_parallel(6, lambda: migrations(Database(server, threads=1))) == [NUMBERS] * 6
-    assert migrations(Database(server, threads=1)) == NUMBERS
+    assert in_parallel(6, lambda: migrations(Database(server, connections=1))) == [NUMBERS] * 6
+    assert migrations(Database(server, connections=1)) == NUMBERS
 
 
 def test_while_another_process_migrates_the_database_is_unavailable(
     server: Server, root: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "LOCK_WAIT_S", 0)
-    database = Database(server, threads=1)
+    database = Database(server, connections=1)
     root.execute("SELECT GET_LOCK(%s, 0)", (f"audiolift.{server.database}",))
     assert failure(database).code == "unavailable"
     root.execute("SELECT RELEASE_LOCK(%s)", (f"audiolift.{server.database}",))
@@ -64,13 +64,13 @@ def test_while_another_process_migrates_the_database_is_unavailable(
 
 
 def test_a_migration_whose_record_was_lost_can_run_again(server: Server) -> None:
-    with Database(server, threads=1).transaction() as cursor:
+    with Database(server, connections=1).transaction() as cursor:
         cursor.execute("DELETE FROM migrations")
-    assert migrations(Database(server, threads=1)) == NUMBERS
+    assert migrations(Database(server, connections=1)) == NUMBERS
 
 
 def test_tables_are_transactional_and_hold_all_of_unicode(server: Server) -> None:
-    with Database(server, threads=1).transaction() as cursor:
+    with Database(server, connections=1).transaction() as cursor:
         cursor.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
             " AND (engine != 'InnoDB' OR table_collation NOT LIKE 'utf8mb4%%')",
@@ -86,10 +86,10 @@ def test_who_may_not_make_databases_uses_the_one_there_is(server: Server, root: 
     root.execute(f"GRANT ALL ON {server.database}.* TO 'auth'@'%'")
     try:
         url = f"mysql://auth:{quote(password, safe='')}@{server.host}:{server.port}"
-        assert migrations(Database(parse_server(f"{url}/{server.database}"), threads=1)) == NUMBERS
+        assert migrations(Database(parse_server(f"{url}/{server.database}"), connections=1)) == NUMBERS
         with (
             pytest.raises(TransientError) as failed,
-            Database(parse_server(f"{url}/another"), threads=1).transaction(),
+            Database(parse_server(f"{url}/another"), connections=1).transaction(),
         ):
             pass
         assert failed.value.code == "unavailable"
@@ -99,7 +99,7 @@ def test_who_may_not_make_databases_uses_the_one_there_is(server: Server, root: 
 
 
 def test_a_transaction_that_raises_leaves_nothing(server: Server) -> None:
-    database = Database(server, threads=1)
+    database = Database(server, connections=1)
     with pytest.raises(RuntimeError), database.transaction() as cursor:
         cursor.execute("DELETE FROM migrations")
         raise RuntimeError
@@ -107,7 +107,7 @@ def test_a_transaction_that_raises_leaves_nothing(server: Server) -> None:
 
 
 def test_more_transactions_than_connections_are_unavailable(server: Server) -> None:
-    database = Database(server, threads=1)
+    database = Database(server, connections=1)
     with database.transaction():
         with pytest.raises(TransientError) as failed:
             migrations(database)
@@ -116,7 +116,7 @@ def test_more_transactions_than_connections_are_unavailable(server: Server) -> N
 
 
 def test_connections_that_the_server_closed_cause_no_error(server: Server, root: Any) -> None:
-    database = Database(server, threads=4)
+    database = Database(server, connections=4)
     assert migrations(database) == NUMBERS
 
     def connections() -> list[int]:
@@ -133,7 +133,7 @@ def test_connections_that_the_server_closed_cause_no_error(server: Server, root:
 
 def test_an_answer_that_takes_too_long_spoils_no_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "TIMEOUT_S", 1)
-    database = Database(server, threads=1)
+    database = Database(server, connections=1)
     with pytest.raises(TransientError) as failed, database.transaction() as cursor:
         cursor.execute("SELECT SLEEP(5)")
     assert failed.value.code == "unavailable"
@@ -141,7 +141,7 @@ def test_an_answer_that_takes_too_long_spoils_no_connection(server: Server, monk
 
 
 def test_a_connection_lost_within_a_transaction_is_unavailable(server: Server, root: Any) -> None:
-    database = Database(server, threads=1)
+    database = Database(server, connections=1)
     with pytest.raises(TransientError) as failed, database.transaction() as cursor:
         cursor.execute("SELECT CONNECTION_ID()")
         root.execute(f"KILL {cursor.fetchone()[0]}")
@@ -175,7 +175,7 @@ def test_a_restart_of_the_server_is_outlived(own: outages.Server) -> None:
 
 def test_a_server_that_hangs_is_unavailable_after_a_while(own: outages.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "TIMEOUT_S", 1)
-    database = Database(parse_server(own.url), threads=4)
+    database = Database(parse_server(own.url), connections=4)
     assert migrations(database) == NUMBERS
     with own.frozen():
         failures = in_parallel(4, lambda: failure(database))

@@ -120,7 +120,7 @@ def test_refreshes_and_a_logout_at_once_do_not_get_in_each_others_way(http: http
 
 
 def test_sessions_that_begin_end_and_expire_at_once_do_not_deadlock(mysql_url: str, account: Account) -> None:
-    database, user = Database(parse_server(mysql_url), threads=8), User(account.id, account.email)
+    database, user = Database(parse_server(mysql_url), connections=8), User(account.id, account.email)
 
     def lives() -> None:
         for _ in range(20):
