@@ -106,3 +106,6 @@ def test_accounts_are_added_disabled_and_enabled(cli: Cli, platform: Platform, k
     assert cli.json("users", "enable", email)["disabled"] is False
     assert cli.run(*login, typed=password)[0] == 0
     assert cli.run("users", "disable", email, "--admin-key-stdin", typed="wrong")[0] == 3
+    assert cli.json("users", "delete", email, "--yes") == {"deleted": email}
+    assert cli.run(*login, typed=password)[0] == 3
+    assert "no account" in cli.run("users", "delete", email, "--yes")[2]

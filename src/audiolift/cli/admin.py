@@ -124,6 +124,22 @@ def enable_user(email: Email, server: Server = None, key_stdin: KeyFromStdin = F
     _change(email, "enable", server, key_stdin, as_json)
 
 
+@users.command("delete")
+def delete_user(
+    email: Email,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    server: Server = None,
+    key_stdin: KeyFromStdin = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete an account with all that belongs to it, for good."""
+    if not yes:
+        inputs.confirm(f"Delete the account {email} and all that belongs to it, for good?")
+    with _operator(server, key_stdin) as http:
+        client.ok(http.delete(f"/admin/users/{quote(email, safe='')}"))
+    output.put({"deleted": email}) if as_json else output.say(f"The account {email} is deleted.")
+
+
 def _change(email: str, what: str, server: str | None, key_stdin: bool, as_json: bool) -> None:
     with _operator(server, key_stdin) as http:
         user = client.ok(http.post(f"/admin/users/{quote(email, safe='')}/{what}")).json()

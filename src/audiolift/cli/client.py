@@ -18,7 +18,7 @@ ENDED = ("converted", "notified", "failed", "deleted")
 #: How long a line or a server may be away before a command gives up, and the wait between two attempts, in seconds.
 PATIENCE_S, PAUSE_S = 60.0, 1.0
 #: Refusals that pass by themselves.
-PASSING = ("too_slow", "too_many_at_once")
+PASSING = ("too_slow", "too_many_at_once", "quota_jobs")
 # The server sends something every 15 s on a stream.
 _TIMEOUT = httpx.Timeout(60, connect=10)
 

@@ -98,6 +98,40 @@ def logout(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def me(as_json: AsJson = False) -> None:
+    """Show who you are, what you may take and what you take of it."""
+    with client.logged_in() as http:
+        found = client.ok(http.get("/me")).json()
+    if as_json:
+        output.put(found)
+        return
+    used, limits = found["used"], found["limits"]
+    output.say(f"{found['email']} ({found['id']})")
+    counted = (
+        ("videos and audio", "storage_bytes", output.size),
+        ("jobs at once", "jobs", str),
+        ("minutes of sound in 24 hours", "minutes", str),
+    )
+    output.table(("", "used", "of"), [(title, show(used[name]), show(limits[name])) for title, name, show in counted])
+
+
+@app.command("delete-account")
+def delete_account(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    password_stdin: PasswordFromStdin = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete your account with all videos, MP3s, links and webhooks, for good."""
+    login = account.load()
+    if not yes:
+        inputs.confirm(f"Delete the account {login.email} at {login.server} and all that belongs to it, for good?")
+    with client.anonymous(login.server) as http:
+        client.ok(http.delete("/account", auth=(login.email, inputs.password(password_stdin))))
+    account.forget()
+    output.put({"deleted": login.email}) if as_json else output.say(f"The account {login.email} is deleted.")
+
+
+@app.command()
 def convert(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, help="Videos.")],
