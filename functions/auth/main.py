@@ -226,7 +226,7 @@ def keep_out_of_caches(response: flask.Response) -> flask.Response:
 @app.after_request
 def let_the_page_ask(response: flask.Response) -> flask.Response:
     # At the challenge Basic a browser would ask for the password itself, in a window of its own.
-    if response.status_code == 401 and request.path.startswith("/session"):
+    if response.status_code == 401 and request.path.startswith(("/session", "/account")):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 

@@ -66,6 +66,33 @@ def test_from_registering_to_deleting(visitor: Visitor, clip: Path, tmp_path: Pa
     assert [cookie["name"] for cookie in page.context.cookies()] == []
 
 
+def test_an_account_is_looked_at_and_deleted(visitor: Visitor, clip: Path, tmp_path: Path) -> None:
+    page = visitor.page
+    visitor.register()
+    visitor.send(clip)
+    visitor.sees_ready(clip)
+    page.get_by_role("button", name=f"Account of {visitor.email}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(re.compile(r"1\.\d MB of 215 GB"))).to_be_visible()
+    expect(dialog.get_by_text("1 minute of sound")).to_be_visible()
+    assert visitor.barriers() == []
+    page.screenshot(path=tmp_path / "account.png")
+    dialog.get_by_role("button", name="Delete the account").click()
+    dialog.get_by_label("Password").fill("not the password")
+    dialog.get_by_role("button", name="Delete all of it").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("is not right")
+    assert visitor.barriers() == []
+    page.screenshot(path=tmp_path / "leave.png")
+    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Delete all of it").click()
+    expect(page.get_by_role("button", name="I am new here")).to_be_visible()
+    assert page.context.cookies() == []
+    page.get_by_label("Mail address").fill(visitor.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("is not right")
+
+
 def test_all_of_it_by_keyboard(visitor: Visitor, videos: Videos) -> None:
     page, keys = visitor.page, visitor.page.keyboard
     page.on("filechooser", lambda chooser: chooser.set_files(videos["index-last.mp4"]))

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import { Account } from './Account'
 import { told } from './announce'
 import { Failure } from './Failure'
 import { sentence } from './http'
@@ -42,6 +43,7 @@ function Welcome() {
 
 function Home() {
   const [error, setError] = useState('')
+  const [account, setAccount] = useState(false)
   useEffect(() => {
     Promise.all([refresh(), lookForUnfinished()]).catch((reason) => setError(sentence(reason)))
   }, [])
@@ -49,11 +51,14 @@ function Home() {
     <>
       <header class="bar">
         <h1 class="brand">Audiolift</h1>
-        <span class="who">{email}</span>
+        <button type="button" class="who" onClick={() => setAccount(true)} aria-label={`Account of ${email}`}>
+          {email}
+        </button>
         <button type="button" class="quiet" onClick={() => logOut().catch((reason) => setError(sentence(reason)))}>
           Log out
         </button>
       </header>
+      {account && <Account onClose={() => setAccount(false)} />}
       <main class="home">
         <Failure text={error} />
         <SendForm />

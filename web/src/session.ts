@@ -32,9 +32,7 @@ export const register = (address: string, password: string) => request('/registe
 
 /** Begins a session. */
 export async function logIn(address: string, password: string): Promise<void> {
-  const credentials = new TextEncoder().encode(`${address}:${password}`)
-  const basic = btoa(String.fromCharCode(...credentials))
-  const answer = await request<Answer>('/session', { method: 'POST', headers: { Authorization: `Basic ${basic}` } })
+  const answer = await request<Answer>('/session', { method: 'POST', headers: basic(address, password) })
   // What waits belongs to whoever was here before.
   if (session.value && session.value.email !== answer.email) location.reload()
   keep(answer)
@@ -48,6 +46,18 @@ export async function logOut(): Promise<void> {
   })
   localStorage.removeItem(KEY)
   location.reload()
+}
+
+/** Deletes the account of who is logged in, with all that it has. */
+export async function deleteAccount(password: string): Promise<void> {
+  await request('/account', { method: 'DELETE', headers: basic(email.value, password) })
+  localStorage.removeItem(KEY)
+  location.reload()
+}
+
+function basic(address: string, password: string): Record<string, string> {
+  const credentials = new TextEncoder().encode(`${address}:${password}`)
+  return { Authorization: `Basic ${btoa(String.fromCharCode(...credentials))}` }
 }
 
 /** A request as the person who is logged in; where the session has ended it waits for a new one. Throws a Problem. */
