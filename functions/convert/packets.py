@@ -120,7 +120,8 @@ class MatroskaStream:
                 packets.append(Packet(element.start, element.content + _BLOCK_HEADER, element.end))
             elif element.name == _BLOCK_GROUP:
                 members = {member.name: member for member in _elements(data[: element.end], element.content)}
-                block = members[_BLOCK]
+                if (block := members.get(_BLOCK)) is None:
+                    raise ValueError("this is no block group")
                 packets.append(Packet(element.start, block.content + _BLOCK_HEADER, block.end))
                 discards = discards or _DISCARD_PADDING in members
         return Piece(data, packets, len(packets), discards)
