@@ -5,6 +5,7 @@ overlays.
 """
 
 import copy
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ SERVING = "serving.knative.dev/v1"
 
 def documents(path: Path) -> list[Document]:
     """All documents of a file."""
+    return copy.deepcopy(_read(path))
+
+
+@functools.cache
+def _read(path: Path) -> list[Document]:
     return [document for document in yaml.safe_load_all(path.read_text()) if document is not None]
 
 
@@ -36,6 +42,11 @@ def base() -> list[Document]:
 
 def build(*components: str) -> list[Document]:
     """The base with the components applied one after another."""
+    return copy.deepcopy(_built(components))
+
+
+@functools.cache
+def _built(components: tuple[str, ...]) -> list[Document]:
     objects = base()
     for component in components:
         about = kustomization(OVERLAYS / component)

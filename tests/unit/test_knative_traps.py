@@ -16,10 +16,19 @@ from audiolift.events import AudioConverted, ConversionFailed, WebhookDue
 from tests.manifests import KNATIVE, SERVING, Document, build
 from upload_settings import UploadSettings
 
-OVERLAYS = [(), ("small",), ("production",)]
+EXTERNAL = ("external-mysql", "external-mongodb", "external-rabbitmq")
+OVERLAYS = [
+    (),
+    ("small",),
+    ("production",),
+    ("production", "monitoring"),
+    ("production", *EXTERNAL),
+    ("small", *EXTERNAL),
+]
 PARALLELISM = "rabbitmq.eventing.knative.dev/parallelism"
 SCALE = "autoscaling.knative.dev/"
 PRIVATE = {"convert", "notify"}
+MONITORING = '{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}'
 #: Off unless a cluster's administrator turns them on (knative/serving: config-features).
 NOT_IN_KNATIVE = {
     "initContainers",
@@ -193,7 +202,7 @@ def test_who_needs_k_sink_has_a_sinkbinding_that_comes_before_it(components: tup
 @each_overlay
 def test_images_are_named_without_a_registry(components: tuple[str, ...]) -> None:
     images = [container["image"] for _, pod in pods(build(*components)) for container in pod["containers"]]
-    assert len(images) == 7
+    assert len(images) == 7 - len({"external-mysql", "external-mongodb"}.intersection(components))
     assert [image for image in images if "/" in image] == []
 
 
@@ -231,7 +240,7 @@ def test_every_container_has_requests_and_limits(components: tuple[str, ...]) ->
     objects = build(*components)
     resources = [container["resources"] for _, pod in pods(objects) for container in pod["containers"]]
     resources += [one["spec"]["resources"] for one in of(objects, "RabbitmqCluster")]
-    assert len(resources) == 8
+    assert len(resources) == 8 - len(set(EXTERNAL).intersection(components))
     for bounds in resources:
         assert {"cpu", "memory"} <= bounds["requests"].keys() & bounds["limits"].keys()
 
@@ -275,20 +284,22 @@ def _pods(label: str, value: str, *, namespace: str = "") -> str:
 def test_convert_reaches_mongodb_the_broker_and_names_only(components: tuple[str, ...]) -> None:
     objects = build(*components)
     labels = {"serving.knative.dev/service": "convert"}
-    assert _reached(objects, labels, "to") == sorted(
-        [
-            f"{_pods('app.kubernetes.io/name', 'mongodb')} [27017]",
-            f"{_pods('eventing.knative.dev/brokerRole', 'ingress')} [8080]",
-            f"{_pods('k8s-app', 'kube-dns', namespace='kube-system')} [53, 53]",
-        ]
-    )
-    assert _reached(objects, labels, "from") == sorted(
-        [
-            f"{_pods('app', '3scale-kourier-gateway', namespace='kourier-system')} [8012, 8013, 8112]",
-            f"{_pods('app', 'activator', namespace='knative-serving')} [8012, 8013, 8112]",
-            f"{_pods('app', 'autoscaler', namespace='knative-serving')} [9090]",
-        ]
-    )
+    mongodb = '"anywhere"' if "external-mongodb" in components else _pods("app.kubernetes.io/name", "mongodb")
+    to = [
+        f"{mongodb} [27017]",
+        f"{_pods('eventing.knative.dev/brokerRole', 'ingress')} [8080]",
+        f"{_pods('k8s-app', 'kube-dns', namespace='kube-system')} [53, 53]",
+    ]
+    by = [
+        f"{_pods('app', '3scale-kourier-gateway', namespace='kourier-system')} [8012, 8013, 8112]",
+        f"{_pods('app', 'activator', namespace='knative-serving')} [8012, 8013, 8112]",
+        f"{_pods('app', 'autoscaler', namespace='knative-serving')} [9090]",
+    ]
+    if "monitoring" in components:
+        to.append(f"{MONITORING} [4318]")
+        by.append(f"{MONITORING} [8080]")
+    assert _reached(objects, labels, "to") == sorted(to)
+    assert _reached(objects, labels, "from") == sorted(by)
 
 
 @each_overlay
