@@ -4,6 +4,7 @@ An account and its note in `deletions` change in one transaction, so what is del
 note has an id and no more, and goes when the broker has the event; what is left over, the sweep sends.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from accounts import User
@@ -22,12 +23,13 @@ def delete(user: User, *, database: Database) -> None:
         cursor.execute("DELETE FROM users WHERE id = %s", (user.id,))
 
 
-def announce(*, database: Database, publish: Publish, token_s: int) -> int:
+def announce(*, database: Database, publish: Publish, state: Callable[[str, datetime], str], token_s: int) -> int:
     """Tells of the accounts that were deleted.
 
     Args:
         database: Where they were.
         publish: Sends an event.
+        state: Signs that an account is deleted, and until when it may have access tokens.
         token_s: How long an access token is good, in seconds.
 
     Returns:
@@ -42,7 +44,7 @@ def announce(*, database: Database, publish: Publish, token_s: int) -> int:
     for user_id, deleted_at in due:
         # The clocks of others may be behind.
         until: datetime = deleted_at.replace(tzinfo=UTC) + timedelta(seconds=token_s + LEEWAY_S)
-        event = events.AccountDeleted(user_id, until.isoformat(timespec="milliseconds"))
+        event = events.AccountDeleted(user_id, state(user_id, until))
         publish(events.encode(event, source="auth"))
         with database.transaction() as cursor:
             cursor.execute("DELETE FROM deletions WHERE id = %s", (user_id,))

@@ -1,5 +1,6 @@
 """auth: accounts, logins and the tokens that all other functions trust."""
 
+import functools
 import json
 import logging
 
@@ -184,7 +185,7 @@ def sweep() -> flask.typing.ResponseReturnValue:
     # Knative's outer gateway knows no cluster-local names, so nobody outside can send this Host.
     if request.host.partition(":")[0] != SETTINGS.cluster_host:
         raise PermanentError("not_found")
-    deletions.announce(database=DATABASE, publish=PUBLISH, token_s=SETTINGS.access_token_s)
+    _announce_deletions()
     return "", 204
 
 
@@ -277,9 +278,19 @@ def _delete(user: accounts.User) -> None:
     deletions.delete(user, database=DATABASE)
     attempts.forgive(user.email, database=DATABASE)
     try:
-        deletions.announce(database=DATABASE, publish=PUBLISH, token_s=SETTINGS.access_token_s)
+        _announce_deletions()
     except TransientError as error:
         log.warning("a deleted account is told of by the sweep: %s", error)
+
+
+def _announce_deletions() -> None:
+    state = functools.partial(
+        signing.deletion_statement,
+        key=SETTINGS.token_keys[0],
+        issuer=SETTINGS.token_issuer,
+        audience=SETTINGS.token_audience,
+    )
+    deletions.announce(database=DATABASE, publish=PUBLISH, state=state, token_s=SETTINGS.access_token_s)
 
 
 def _begun_session() -> tuple[accounts.User, str]:

@@ -5,13 +5,14 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
-from audiolift.tokens import ALGORITHM
+from audiolift.tokens import ALGORITHM, deletion_audience
 
 
 @dataclass(frozen=True)
@@ -66,5 +67,17 @@ def access_token(user_id: str, email: str, *, key: SigningKey, issuer: str, audi
         "iat": now,
         "exp": now + valid_s,
         "jti": uuid.uuid4().hex,
+    }
+    return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid})
+
+
+def deletion_statement(user_id: str, tokens_until: datetime, *, key: SigningKey, issuer: str, audience: str) -> str:
+    """A JWT that says that an account is deleted, and until when there may be access tokens of it."""
+    claims = {
+        "iss": issuer,
+        "aud": deletion_audience(audience),
+        "sub": user_id,
+        "iat": int(time.time()),
+        "tokens_until": tokens_until.timestamp(),
     }
     return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid})

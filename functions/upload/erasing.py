@@ -4,15 +4,14 @@ The account's document becomes a mark with the time until which tokens may be go
 may have written since is removed once more after that, and the mark with it.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from audiolift import deliveries as delivery_store
 from audiolift import quotas
 from audiolift import webhooks as webhook_store
-from audiolift.errors import PermanentError
-from audiolift.events import AccountDeleted
 from audiolift.jobs import Jobs
 from audiolift.quotas import Account
+from audiolift.tokens import Deletion
 
 #: All that was begun with a token while it was good has ended by then.
 GRACE = timedelta(minutes=15)
@@ -32,19 +31,11 @@ _NOBODYS = [
 ]
 
 
-def erase(event: AccountDeleted, *, jobs: Jobs) -> None:
-    """Removes what an account has, but for what its jobs have stored, which the sweep removes; harmless when repeated.
-
-    Raises:
-        PermanentError: `event_invalid`.
-    """
-    try:
-        until = datetime.fromisoformat(event.tokens_until).astimezone(UTC)
-    except ValueError as error:
-        raise PermanentError("event_invalid", reason="its tokens_until is no time.", cause=str(error)) from error
+def erase(deletion: Deletion, *, jobs: Jobs) -> None:
+    """Removes what an account has, but for what its jobs have stored, which the sweep removes; harmless if repeated."""
     # First: nothing is admitted any more.
-    quotas.close(jobs.database, event.account, until=until)
-    _remove(event.account, jobs)
+    quotas.close(jobs.database, deletion.account, until=deletion.tokens_until)
+    _remove(deletion.account, jobs)
 
 
 def finish(account: Account, *, jobs: Jobs) -> None:

@@ -292,8 +292,10 @@ async def deleted_account(request: Request) -> Response:
     if not isinstance(event, events.AccountDeleted):
         raise PermanentError("event_invalid", reason=f"the type {event.type!r} is not for this address.")
     found = await _stores()
-    await run_in_threadpool(lambda: erasing.erase(event, jobs=found.jobs))
-    log.info("what the deleted account %s had is removed", event.account)
+    # An order, where other events are hints: so auth signs it.
+    deletion = await run_in_threadpool(VERIFIER.deletion, event.statement)
+    await run_in_threadpool(lambda: erasing.erase(deletion, jobs=found.jobs))
+    log.info("what the deleted account %s had is removed", deletion.account)
     return Response(status_code=204)
 
 

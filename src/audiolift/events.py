@@ -117,13 +117,13 @@ class WebhookDue:
 
 @dataclass(frozen=True)
 class AccountDeleted:
-    """An account is gone, and all that it has is to go. Until `tokens_until` (RFC 3339) there may be tokens of it."""
+    """An account is gone, and all that it has is to go, as auth's signed `statement` says (`tokens.Deletion`)."""
 
     type: ClassVar[str] = "dev.audiolift.account.deleted.v1"
     fact: ClassVar[str] = "deleted"
 
     account: str
-    tokens_until: str
+    statement: str
 
 
 #: More than any of them has: their texts come from forms with fields of some kilobytes.

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -28,6 +29,8 @@ PAUSE_S = 5
 FETCH_TIMEOUT_S = 10
 FETCH_LIMIT_BYTES = 64 * 1024
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "email", "iat", "exp"]
+#: Of a statement that an account is deleted. It does not expire: its event may wait as a dead letter.
+DELETION_CLAIMS = ["iss", "aud", "sub", "iat", "tokens_until"]
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +43,16 @@ class Owner:
     email: str
 
 
+@dataclass(frozen=True)
+class Deletion:
+    """What auth states of an account that is gone: its id, and until when access tokens of it may be good."""
+
+    account: str
+    tokens_until: datetime
+
+
 class Verifier:
-    """Verifies access tokens; one for a process, used by all of its threads.
+    """Verifies access tokens and other statements of auth; one for a process, used by all of its threads.
 
     Args:
         jwks_url: Where auth publishes its keys.
@@ -67,6 +78,30 @@ class Verifier:
             bearer(authorization), key_of=self._keys.get, issuer=self._issuer, audience=self._audience
         )
         return Owner(claims["sub"], claims["email"])
+
+    def deletion(self, statement: str) -> Deletion:
+        """What a statement says that an account is deleted. It blocks as `owner` does.
+
+        Raises:
+            PermanentError: token_invalid.
+            TransientError: unavailable, where there are no keys to be had.
+        """
+        claims = _claims(
+            statement,
+            key_of=self._keys.get,
+            issuer=self._issuer,
+            audience=deletion_audience(self._audience),
+            required=DELETION_CLAIMS,
+        )
+        try:
+            return Deletion(claims["sub"], datetime.fromtimestamp(claims["tokens_until"], UTC))
+        except (TypeError, ValueError, OverflowError, OSError) as error:
+            raise PermanentError("token_invalid", cause=str(error)) from None
+
+
+def deletion_audience(audience: str) -> str:
+    """The claim `aud` of statements that an account is deleted: no access token passes for one."""
+    return f"{audience}/deleted-accounts"
 
 
 def bearer(authorization: str | None) -> str:
@@ -95,6 +130,20 @@ def verified_claims(
     Raises:
         PermanentError: token_invalid or token_expired.
     """
+    claims = _claims(token, key_of=key_of, issuer=issuer, audience=audience, required=REQUIRED_CLAIMS)
+    if not isinstance(claims["email"], str):
+        raise PermanentError("token_invalid", cause="email is no text")
+    return claims
+
+
+def _claims(
+    token: str,
+    *,
+    key_of: Callable[[str], Ed25519PublicKey | None],
+    issuer: str,
+    audience: str,
+    required: list[str],
+) -> dict[str, Any]:
     try:
         key = key_of(jwt.get_unverified_header(token).get("kid", ""))
         if key is None:
@@ -106,14 +155,12 @@ def verified_claims(
             issuer=issuer,
             audience=audience,
             leeway=LEEWAY_S,
-            options={"require": REQUIRED_CLAIMS},
+            options={"require": required},
         )
     except jwt.ExpiredSignatureError:
         raise PermanentError("token_expired") from None
     except jwt.InvalidTokenError as error:
         raise PermanentError("token_invalid", cause=str(error)) from None
-    if not isinstance(claims["email"], str):
-        raise PermanentError("token_invalid", cause="email is no text")
     return claims
 
 

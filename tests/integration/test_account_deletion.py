@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from tests.auth_helpers import ADMIN_KEY, EVENTING, PASSWORD, PUBLIC_URL
 from tests.functions import RunningFunction, deliver, running
 from tests.integration.upload.test_jobs import convert, upload
 from tests.peers import Sink, sink
-from tests.token_keys import new_key
+from tests.token_keys import new_key, signed
 from tests.traces import traces
 from tests.tus import BYTES, VERSION, Tus
 
@@ -264,9 +265,18 @@ def test_uploads_that_are_under_way_leave_nothing(site: Site) -> None:
         assert site.mongo["videos"]["fs.chunks"].count_documents({"data": bytes(2**20)}) == 0
 
 
-def test_an_event_that_makes_no_sense_is_refused(site: Site) -> None:
-    event = events.encode(events.AccountDeleted("0" * 32, "tomorrow"), source="auth")
-    answer = deliver(f"{site.upload.url}/deleted-accounts", event)
-    assert (answer.status_code, answer.json()["code"]) == (400, "event_invalid")
+def test_only_what_auth_has_signed_deletes_an_account(site: Site) -> None:
+    with somebody(site) as ada:
+        right = {"sub": ada.id, "aud": "audiolift/deleted-accounts", "tokens_until": int(time.time())}
+        right |= {"email": None, "exp": None}
+        # A key of nobody's, a token of the account itself, and no statement at all.
+        for statement in (signed(new_key("one"), **right), ada.login["access_token"], "please"):
+            event = events.encode(events.AccountDeleted(ada.id, statement), source="auth")
+            answer = deliver(f"{site.upload.url}/deleted-accounts", event)
+            assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
+        assert ada.client.get("/jobs").json()["jobs"] != []
+
+
+def test_an_event_of_another_kind_is_refused(site: Site) -> None:
     other = events.encode(events.ConversionFailed("0" * 24, "no_audio", "-"), source="auth")
     assert deliver(f"{site.upload.url}/deleted-accounts", other).status_code == 400

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ planned = st.builds(
 deleted = st.builds(
     events.AccountDeleted,
     st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
-    st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+    texts,
 )
 any_event = uploaded | planned | converted | failed | due | deleted
 

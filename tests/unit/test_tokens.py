@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from audiolift import tokens
 from audiolift.errors import AudioliftError, TransientError
-from audiolift.tokens import Owner, Verifier, bearer, public_keys
+from audiolift.tokens import Deletion, Owner, Verifier, bearer, public_keys
 from local.ports import free_port
 from tests.token_keys import new_key, published, signed
 
@@ -103,6 +104,34 @@ def test_the_scheme_has_no_case(header: str) -> None:
 )
 def test_a_token_with_wrong_claims_is_invalid(auth: Auth, claims: dict[str, Any]) -> None:
     assert refusal(Verifier(auth.url), signed(ONE, **claims)) == "token_invalid"
+
+
+STATEMENT: dict[str, Any] = {"aud": "audiolift/deleted-accounts", "email": None, "exp": None, "tokens_until": 1.5}
+
+
+def test_a_statement_that_an_account_is_deleted_does_not_expire(auth: Auth) -> None:
+    until = datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
+    assert Verifier(auth.url).deletion(signed(ONE, **STATEMENT)) == Deletion("user-1", until)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "audiolift"},
+        {"iss": "somebody"},
+        {"sub": None},
+        *({"tokens_until": one} for one in (None, "soon", 1e300)),
+    ],
+    ids=str,
+)
+def test_a_statement_with_wrong_claims_is_invalid(auth: Auth, claims: dict[str, Any]) -> None:
+    with pytest.raises(AudioliftError) as raised:
+        Verifier(auth.url).deletion(signed(ONE, **STATEMENT | claims))
+    assert raised.value.code == "token_invalid"
+
+
+def test_a_statement_is_no_access_token(auth: Auth) -> None:
+    assert refusal(Verifier(auth.url), signed(ONE, **STATEMENT)) == "token_invalid"
 
 
 def test_issuer_and_audience_are_settings(auth: Auth) -> None:
