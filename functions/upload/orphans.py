@@ -16,6 +16,7 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 
 from audiolift import deliveries as delivery_store
+from audiolift import jobs as job_store
 from audiolift import segments as segment_store
 from audiolift.jobs import Jobs
 from audiolift.store import Bucket
@@ -76,7 +77,13 @@ def _remove(place: Place, jobs: Jobs, now: datetime) -> int:
         return 0
     seen = list(itertools.islice(place.keys(stop["after"]), BATCH))
     named = {job[0] for key in seen if (job := _JOB.match(key))}
-    orphans = named - {job["_id"] for job in jobs.find({"_id": {"$in": list(named)}}, {"_id": 1})}
+    there = {"_id": {"$in": list(named)}}
+    orphans = named - {
+        # In this order, as they move from the one to the other.
+        job["_id"]
+        for known in (job_store.restored(jobs.database), jobs)
+        for job in known.find(there, {"_id": 1})
+    }
     for job_id in orphans:
         place.collection.delete_many(place.of(job_id))
     goes_on = {"after": seen[-1], "due_at": now} if len(seen) == BATCH else {"after": "", "due_at": now + PAUSE}

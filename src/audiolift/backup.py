@@ -17,7 +17,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,15 +26,15 @@ from typing import IO, Any
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import ASCENDING, MongoClient
+from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
+from audiolift import covers, recovery, store
 from audiolift import jobs as job_store
-from audiolift import recovery, store
 from audiolift.jobs import Job, Jobs
 from audiolift.settings import SettingsError, load, setting
-from audiolift.store import BATCH, CHUNK, DURABLE, Bucket
+from audiolift.store import BATCH, CHUNK, Bucket
 
 Mongo = MongoClient[dict[str, Any]]
 Document = dict[str, Any]
@@ -44,15 +45,17 @@ FIRST = [
     *(("mp3s", "fs.files"), ("mp3s", "fs.chunks")),
     ("videos", "jobs"),
 ]
-#: Made again from the videos.
-LEFT_OUT = {"segments"}
+#: What is copied before, is made again from the videos, or says where this server's sweep stands.
+NOT_COPIED = {"jobs", "jobs_restored", "segments", "sweeps"}
+#: What becomes of jobs.
+GOES_ON, BEGINS_AGAIN, LEFT_OUT, THERE = "go on", "begin again", "left out", "were there"
 CONTENTS = "files.json"
-#: Jobs as they go on, until all of them are there.
-STAGED = "jobs_restored"
 
 _RAW = CodecOptions(document_class=RawBSONDocument)
 _AWARE: CodecOptions[Document] = CodecOptions(tz_aware=True)
 _DUPLICATE = 11000
+#: Documents that are inserted at a time, where they are small.
+MOST = 1000
 
 
 class BackupError(Exception):
@@ -93,36 +96,37 @@ def dump(mongo: Mongo, directory: Path) -> dict[str, int]:
 def restore(mongo: Mongo, directory: Path) -> dict[str, int]:
     """Brings back what a copy has; what is there already is left as it is, so it can be repeated.
 
-    Functions may run meanwhile: a job is there only once all are that it needs.
+    Functions may run meanwhile: a job is there only once all is that it needs.
 
     Returns:
-        How many jobs go on, begin again from their video, and were left out.
+        How many jobs go on, begin again from their video, were left out, and were there already.
 
     Raises:
         BackupError: The directory is no copy, or not a whole one.
     """
     files = _files(directory)
     videos, mp3s = mongo["videos"], mongo["mp3s"]
+    jobs, restored = job_store.collection(videos), job_store.restored(videos)
     for bucket in (videos, mp3s):
         store.ensure_indexes(bucket)
-    jobs, staged = job_store.collection(videos), videos[STAGED]
     job_store.ensure_indexes(jobs)
-    staged.drop()
+    # First, so that no sweep takes their files for nobody's.
+    for document in _read(directory / "videos/jobs.bson"):
+        restored.replace_one({"_id": document["_id"]}, document, upsert=True)
     for name in files:
         base, _, collection = name.removesuffix(".bson").partition("/")
-        if (base, collection) != ("videos", "jobs"):
-            change = recovery.delivery if collection == "deliveries" else None
-            _insert(mongo[base][collection], _read(directory / name), change)
-    done = _stage(staged, _read(directory / "videos/jobs.bson"), videos, mp3s)
-    _clear(videos, mp3s, staged=staged, jobs=jobs)
-    staged.with_options(write_concern=DURABLE).aggregate([{"$merge": {"into": "jobs", "whenMatched": "keepExisting"}}])
-    staged.drop()
-    return done
+        if collection not in ("jobs", "deliveries"):
+            _insert(mongo[base][collection], _read(directory / name))
+    done = Counter(_settle(job, jobs, restored, mp3s) for job in restored.find())
+    _insert(videos["deliveries"], _calls(directory / "videos/deliveries.bson", restored))
+    restored.aggregate([{"$merge": {"into": "jobs", "whenMatched": "keepExisting"}}])
+    restored.drop()
+    return {what: done[what] for what in (GOES_ON, BEGINS_AGAIN, LEFT_OUT, THERE)}
 
 
 def _all(mongo: Mongo) -> list[tuple[str, str]]:
     rest = {name for name in mongo["videos"].list_collection_names() if not name.startswith(("system.", "fs."))}
-    return [*FIRST, *(("videos", name) for name in sorted(rest - {"jobs", STAGED} - LEFT_OUT))]
+    return [*FIRST, *(("videos", name) for name in sorted(rest - NOT_COPIED))]
 
 
 def _write(collection: Collection[Document], path: Path) -> dict[str, int]:
@@ -163,20 +167,12 @@ def _read(path: Path) -> Iterator[RawBSONDocument]:
         yield from bson.decode_file_iter(file, _RAW)
 
 
-def _decoded(document: RawBSONDocument) -> Document:
-    return bson.decode(document.raw, _AWARE)
-
-
-def _insert(
-    collection: Collection[Document],
-    documents: Iterable[RawBSONDocument],
-    change: Callable[[Document], Document] | None = None,
-) -> None:
+def _insert(collection: Collection[Document], documents: Iterable[RawBSONDocument | Document]) -> None:
     batch, size = list[Any](), 0
     for document in documents:
-        batch.append(change(_decoded(document)) if change else document)
-        size += len(document.raw)
-        if size >= BATCH:
+        batch.append(document)
+        size += len(document.raw) if isinstance(document, RawBSONDocument) else 0
+        if size >= BATCH or len(batch) == MOST:
             _insert_new(collection, batch)
             batch, size = [], 0
     _insert_new(collection, batch)
@@ -191,22 +187,38 @@ def _insert_new(collection: Collection[Document], batch: list[Any]) -> None:
             raise
 
 
-def _stage(staged: Jobs, documents: Iterable[RawBSONDocument], videos: Bucket, mp3s: Bucket) -> dict[str, int]:
-    """Keeps all jobs as they go on, beside the jobs that there are."""
-    done = {"go on": 0, "begin again": 0, "left out": 0}
-    for document in documents:
-        found = _decoded(document)
-        fresh = recovery.job(
-            found,
-            video=_is_whole(videos, (found.get("video") or {}).get("file_id")),
-            audio=_is_whole(mp3s, (found.get("audio") or {}).get("file_id")),
-            bytes_there=_has_bytes(videos, found["_id"], (found.get("tus") or {}).get("offset", 0)),
-        )
-        if fresh:
-            staged.insert_one(fresh)
-        began = fresh and (found["state"] == "converting" or ("audio" in found and "audio" not in fresh))
-        done["left out" if fresh is None else "begin again" if began else "go on"] += 1
-    return done
+def _settle(found: Job, jobs: Jobs, restored: Jobs, mp3s: Bucket) -> str:
+    """Makes a job what it goes on as, and removes what is left of attempts that came to nothing."""
+    mine, videos = {"_id": found["_id"]}, jobs.database
+    if jobs.find_one(mine, {"_id": 1}):
+        restored.delete_one(mine)
+        return THERE
+    fresh = recovery.job(
+        found,
+        video=_is_whole(videos, (found.get("video") or {}).get("file_id")),
+        audio=_is_whole(mp3s, (found.get("audio") or {}).get("file_id")),
+        bytes_there=_has_bytes(videos, found["_id"], (found.get("tus") or {}).get("offset", 0)),
+    )
+    audio = ((fresh or {}).get("audio") or {}).get("file_id")
+    for attempt in range(1, found["attempt"] + 1):
+        if f"{found['_id']}.{attempt}" != audio:
+            store.delete(mp3s, f"{found['_id']}.{attempt}")
+    if fresh is None:
+        store.delete(videos, found["_id"])
+        covers.remove(videos, found["_id"])
+        restored.delete_one(mine)
+        return LEFT_OUT
+    restored.replace_one(mine, fresh)
+    begins_again = found["state"] == "converting" or (audio is None and "audio" in found)
+    return BEGINS_AGAIN if begins_again else GOES_ON
+
+
+def _calls(path: Path, restored: Jobs) -> Iterator[Document]:
+    """The calls of webhooks that belong to jobs which go on, or to none."""
+    for document in _read(path) if path.exists() else ():
+        found = bson.decode(document.raw, _AWARE)
+        if found["job"] is None or restored.find_one({"_id": found["job"]}, {"_id": 1}):
+            yield recovery.delivery(found)
 
 
 def _is_whole(bucket: Bucket, file_id: str | None) -> bool:
@@ -221,38 +233,6 @@ def _has_bytes(bucket: Bucket, file_id: str, size: int) -> bool:
         return False
     last = bucket["fs.chunks"].find_one({"files_id": file_id, "n": needed - 1}, {"data": 1}) if needed else None
     return last is None or len(last["data"]) >= size - (needed - 1) * CHUNK
-
-
-def _clear(videos: Bucket, mp3s: Bucket, *, staged: Jobs, jobs: Jobs) -> None:
-    """Removes what belongs to no job, be it one of the copy or one that was there: files, covers, calls."""
-
-    def of(job_id: str) -> Job | None:
-        return staged.find_one({"_id": job_id}, {"audio": 1, "video": 1})
-
-    def is_there(job_id: str) -> bool:
-        return jobs.find_one({"_id": job_id}, {"_id": 1}) is not None
-
-    for file_id in _file_ids(videos):
-        if not of(file_id) and not is_there(file_id):
-            store.delete(videos, file_id)
-    for file_id in _file_ids(mp3s):
-        job_id = file_id.partition(".")[0]
-        if ((of(job_id) or {}).get("audio") or {}).get("file_id") != file_id and not is_there(job_id):
-            store.delete(mp3s, file_id)
-    for name, whose, which in (("covers", "_id", {"expires_at": None}), ("deliveries", "job", {"job": {"$ne": None}})):
-        for found in videos[name].find(which, {whose: 1}):
-            if not of(found[whose]) and not is_there(found[whose]):
-                videos[name].delete_one({"_id": found["_id"]})
-
-
-def _file_ids(bucket: Bucket) -> Iterator[str]:
-    """The ids of all files, also of those of which there are only chunks."""
-    each = {"$group": {"_id": "$files_id"}}
-    index = {"files_id": ASCENDING, "n": ASCENDING}
-    for found in bucket["fs.chunks"].aggregate(
-        [{"$project": {"_id": 0, "files_id": 1}}, each], hint=index, allowDiskUse=True
-    ):
-        yield found["_id"]
 
 
 def main() -> int:

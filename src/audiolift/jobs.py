@@ -51,6 +51,11 @@ def collection(videos: Database[Job]) -> Jobs:
     return videos.get_collection("jobs", write_concern=DURABLE)
 
 
+def restored(videos: Database[Job]) -> Jobs:
+    """Jobs of a backup that is being brought back (`audiolift.backup`), until all of them are there at once."""
+    return videos.get_collection("jobs_restored", write_concern=DURABLE)
+
+
 def ensure_indexes(jobs: Jobs) -> None:
     """Makes the indexes that the queries below need; harmless when they are there."""
     jobs.create_index([("owner", ASCENDING), ("_id", DESCENDING)])

@@ -77,7 +77,7 @@ def test_files_come_back_as_they_were_and_jobs_that_need_nothing_are_left_alone(
     cover = covers.add(mongo["videos"], PNG, owner="ada")
     covers.attach(mongo["videos"], cover, owner="ada", job_id=job["_id"])
     before = made.stored(jobs, job["_id"])
-    assert brought_back(mongo, tmp_path) == {"go on": 1, "begin again": 0, "left out": 0}
+    assert brought_back(mongo, tmp_path) == {"go on": 1, "begin again": 0, "left out": 0, "were there": 0}
     after = made.stored(jobs, job["_id"])
     assert after == before | {"outbox": [], "version": before["version"] + 1}
     assert b"".join(store.read(mongo["mp3s"], job["audio"]["file_id"], 0, len(audio))) == audio
@@ -102,7 +102,8 @@ def test_what_was_under_way_begins_again_from_its_video(
 ) -> None:
     job = with_video(mongo, make(jobs))
     jobs.update_one({"_id": job["_id"]}, {"$set": {"outbox": [], "plan": {"id": 1}, "takes": [1], "restarts": 2}})
-    keep(mongo["mp3s"], f"{job['_id']}.7")
+    for attempt in range(1, job["attempt"] + 1):
+        mongo["mp3s"]["fs.chunks"].insert_one({"files_id": f"{job['_id']}.{attempt}", "n": 0, "data": b"a part"})
     keep(mongo["segments"], "a segment")
     brought_back(mongo, tmp_path)
     after = made.stored(jobs, job["_id"])
@@ -152,12 +153,11 @@ def test_what_came_while_the_copy_was_made_or_was_deleted_leaves_nothing(
     short = with_video(mongo, made.uploaded(jobs))
     mongo["videos"]["fs.chunks"].update_one({"files_id": short["_id"], "n": 2}, {"$set": {"data": b"1"}})
     mongo["videos"]["fs.chunks"].insert_one({"files_id": half, "n": 0, "data": b"half"})
-    keep(mongo["videos"], "of nobody")
     job_store.delete(jobs, gone["_id"])
     for job in (late["_id"], None):
         told = {"owner": "ada", "job": job, "webhook": "w", "type": "t", "fact": "converted", "body": "{}"}
         deliveries.create(deliveries.collection(mongo["videos"]), told)
-    assert brought_back(mongo, tmp_path) == {"go on": 0, "begin again": 0, "left out": 5}
+    assert brought_back(mongo, tmp_path) == {"go on": 0, "begin again": 0, "left out": 5, "were there": 0}
     assert jobs.count_documents({}) == 0
     assert mongo["videos"]["fs.chunks"].count_documents({}) == 0
     (kept,) = mongo["videos"]["deliveries"].find({})
@@ -189,9 +189,9 @@ def test_a_restore_can_be_repeated_and_leaves_alone_what_is_there(mongo: Mongo, 
     taken = made.stored(jobs, job["_id"])
     jobs.delete_one({"_id": other["_id"]})
     mongo["videos"]["fs.chunks"].delete_one({"files_id": other["_id"], "n": 0})
-    mongo["videos"]["jobs_restored"].insert_one({"_id": "of the run before"})
+    job_store.restored(mongo["videos"]).insert_one(taken)
     new = with_video(mongo, made.uploaded(jobs))
-    restore(mongo, tmp_path / "copy")
+    assert restore(mongo, tmp_path / "copy") == {"go on": 1, "begin again": 0, "left out": 0, "were there": 1}
     assert made.stored(jobs, job["_id"]) == taken
     assert made.stored(jobs, other["_id"])["state"] == "uploaded"
     assert {one["_id"] for one in jobs.find()} == {job["_id"], other["_id"], new["_id"]}

@@ -101,3 +101,11 @@ def test_each_sweep_goes_on_where_the_one_before_has_stopped(stores: Stores, mon
     assert stores.sweep(timedelta(minutes=59)) == 0
     assert stores.sweep(timedelta(minutes=61)) == 1
     assert stores.named() == set()
+
+
+def test_what_belongs_to_a_job_that_is_being_brought_back_stays(stores: Stores) -> None:
+    job = job_store.new_id()
+    stores.own(job)
+    job_store.restored(stores.videos).insert_one({"_id": job})
+    assert stores.sweep() == 0
+    assert stores.named() == {job}
