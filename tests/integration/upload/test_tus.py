@@ -80,7 +80,7 @@ def test_an_upload_in_three_goes_becomes_a_job(client: httpx.Client, tus: Tus, b
     assert job["state"] == "uploaded"
     assert job["options"] == {"quality": "high", "start": 90.0}
     sha256 = hashlib.sha256(content).hexdigest()
-    assert job["video"] == {"name": "Ferien ü.mp4", "size": len(content), "sha256": sha256}
+    assert job["video"] == {"name": "Ferien ü.mp4", "size": len(content), "sha256": sha256, "kept": True}
     (event,) = broker.of(job["id"])
     assert (event["type"], event["data"]["size"]) == ("dev.audiolift.video.uploaded.v1", len(content))
     assert stored(mongo, path) == content
