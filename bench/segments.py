@@ -113,8 +113,12 @@ def compare(
     print(f"     the longest invocation {max(took.plan + took.segment + took.join):.2f} s (goal 30 s)")
     size, made = video.stat().st_size, job["audio"]["size"]
     print(
-        f"     memory {peaks['together'] / MIB:.0f} MiB (goal 120 MB)   read {read / size:.2f}x of the video's"
-        f" {size / 1e6:.0f} MB (goal 1.1x), of which the MP3, to join it, {made / size:.2f}x"
+        f"     memory {peaks['together'] / MIB:.0f} MiB (goal 120 MB), at most {peaks['function'] / MIB:.0f} of it the"
+        f" function's and {peaks['ffmpeg'] / MIB:.0f} ffmpeg's"
+    )
+    print(
+        f"     read {read / size:.2f}x of the video's {size / 1e6:.0f} MB (goal 1.1x), of which the MP3, to join it,"
+        f" {made / size:.2f}x"
     )
     return took
 
