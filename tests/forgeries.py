@@ -65,6 +65,8 @@ def forgeries(key: Jwk, claims: Claims) -> dict[str, str]:
         "made in the future": signed(key, {**claims, "iat": now + 3600, "exp": now + 7200}),
         "no expiry": signed(key, {name: value for name, value in claims.items() if name != "exp"}),
         "wrong audience": signed(key, {**claims, "aud": "somebody else"}),
+        "for the statement of a deletion": signed(key, {**claims, "aud": f"{claims['aud']}/deleted-accounts"}),
+        "for two audiences that are not ours": signed(key, {**claims, "aud": ["a", "b"]}),
         "no audience": signed(key, {name: value for name, value in claims.items() if name != "aud"}),
         "wrong issuer": signed(key, {**claims, "iss": "somebody else"}),
         "no subject": signed(key, {name: value for name, value in claims.items() if name != "sub"}),

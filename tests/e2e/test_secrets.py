@@ -202,6 +202,13 @@ def _listen(person: Person, secrets: Secrets, clip: Path) -> None:
     assert httpx.get(made).status_code == 404
 
 
+def _leave(person: Person, secrets: Secrets, platform: Platform) -> None:
+    """Deletes the account, at the second try."""
+    for password, status in ((secrets.new(), 401), (person.password, 204)):
+        header = {"Authorization": secrets.basic(person.email, password)}
+        assert httpx.delete(f"{platform.url}/account", headers=header, timeout=60).status_code == status
+
+
 def test_no_log_and_no_trace_shows_a_secret(platform: Platform, traces: Received, secrets: Secrets, clip: Path) -> None:
     key = next(text for text in secrets.texts if f"key: {text}" in (platform.home / "site.yaml").read_text())
     person = Person(platform.url)
@@ -210,6 +217,7 @@ def test_no_log_and_no_trace_shows_a_secret(platform: Platform, traces: Received
     _administer(secrets, platform, key)
     _be_called(person, secrets, platform)
     _listen(person, secrets, clip)
+    _leave(person, secrets, platform)
 
     logs = [*(platform.home / "logs").glob("*"), platform.home / "supervisor.out"]
     names = {path.name.partition("-")[0].removesuffix(".log") for path in logs}
