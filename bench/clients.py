@@ -138,7 +138,8 @@ class Client:
                 wait_s = 1.0
             else:
                 self._results.note(kind, answer.status_code, time.monotonic() - began, answer.content)
-                if answer.status_code < 400:
+                # An account whose registration was answered too late is there.
+                if answer.status_code < 400 or (kind, answer.status_code) == ("register", 409):
                     return answer
                 assert answer.status_code in AGAIN, f"{kind}: {answer.status_code} {answer.text}"
                 wait_s = float(answer.headers.get("Retry-After", 1))

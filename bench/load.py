@@ -11,6 +11,7 @@ requests without an answer, and the peaks of each process. The clients' own work
 import argparse
 import asyncio
 import contextlib
+import math
 import statistics
 import subprocess
 import tempfile
@@ -28,7 +29,7 @@ from tests.videos import Videos
 
 MIB = 1024 * 1024
 #: Clients who share an account.
-PER_ACCOUNT = 4
+PER_ACCOUNT = 8
 SAMPLE_S = 1.0
 
 
@@ -45,37 +46,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--slow", type=int, default=100, help="how many slow ones, a fifth of each kind")
+    parser.add_argument("--minutes", type=float, default=10, help="after which clients that are not done are counted")
     parser.add_argument("--mib", type=int, default=4, help="how large each video is")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         platform = Platform(Path(folder) / "platform")
         platform.command("up")
         try:
-            asyncio.run(load(platform, Path(folder), arguments.clients, arguments.slow, arguments.mib))
+            asyncio.run(load(platform, Path(folder), arguments))
         finally:
             platform.command("down")
 
 
-async def load(platform: Platform, folder: Path, clients: int, slow: int, mib: int) -> None:
+async def load(platform: Platform, folder: Path, asked: argparse.Namespace) -> None:
+    clients, slow, mib = asked.clients, asked.slow, asked.mib
     video, music = filled(Videos(folder)["index-first.mp4"].read_bytes(), mib * MIB), long_mp3(folder / "long.mp3")
-    everyone, leeches = range(clients), range(clients, clients + PER_ACCOUNT)
-    setting_up = Results()
-    for number in (*everyone[::PER_ACCOUNT], leeches[0]):
-        await Client(platform.url, number, number // PER_ACCOUNT, setting_up).register()
-    leech = await slow_one(
-        platform.url, Client(platform.url, leeches[0], leeches[0] // PER_ACCOUNT, setting_up), video, music
-    )
+    accounts, setting_up = math.ceil(clients / PER_ACCOUNT), Results()
+    # The last one is the slow ones'.
+    await asyncio.gather(*(Client(platform.url, one, one, setting_up).register() for one in range(accounts + 1)))
+    leech = await slow_one(platform.url, Client(platform.url, clients, accounts, setting_up), video, music)
     results, peaks = Results(), defaultdict[str, Peaks](Peaks)
     async with asyncio.TaskGroup() as beside:
         background = [beside.create_task(over_and_over(leech, number)) for number in range(slow)]
         background.append(beside.create_task(watch_processes(platform, peaks)))
         began = time.monotonic()
-        living = [Client(platform.url, number, number // PER_ACCOUNT, results).live(video) for number in everyone]
-        ended = await asyncio.gather(*living, return_exceptions=True)
+        living = [
+            asyncio.create_task(Client(platform.url, number, number // PER_ACCOUNT, results).live(video))
+            for number in range(clients)
+        ]
+        done, not_done = await asyncio.wait(living, timeout=60 * asked.minutes)
         took_s = time.monotonic() - began
-        for task in background:
+        for task in (*background, *not_done):
             task.cancel()
-    report(results, took_s, [end for end in ended if end])
+    print(f"{len(done)} of {clients} clients done, beside {slow} slow ones")
+    report(results, took_s, [error for task in done if (error := task.exception())])
     print("\nslow ones, and how their requests ended")
     for (kind, end), count in sorted(leech.ends.items()):
         print(f"  {kind:<16} {end:<60} {count:>5}")
@@ -134,7 +138,7 @@ def long_mp3(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def report(results: Results, took_s: float, failures: list[object]) -> None:
+def report(results: Results, took_s: float, failures: list[BaseException]) -> None:
     requests = sum(results.statuses.values())
     print(
         f"{requests} answers in {took_s:.1f} s: {requests / took_s:.1f} a second; clients that failed: {len(failures)}"

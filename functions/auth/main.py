@@ -72,7 +72,7 @@ def register() -> flask.typing.ResponseReturnValue:
     email, password = _texts("email", "password")
     email = accounts.normalised_email(email)
     passwords.accept(password, email=email)
-    with passwords.place():
+    with passwords.turn():
         _count_attempt(email)
         user = accounts.register(email, password, database=DATABASE)
     attempts.forgive(email, database=DATABASE)
@@ -147,7 +147,8 @@ def add_user() -> flask.typing.ResponseReturnValue:
     email, password = _texts("email", "password")
     email = accounts.normalised_email(email)
     passwords.accept(password, email=email)
-    user = accounts.register(email, password, database=DATABASE)
+    with passwords.turn():
+        user = accounts.register(email, password, database=DATABASE)
     log.info("the operator has added the user %s", user.id)
     return {"id": user.id, "email": user.email}, 201
 
@@ -266,8 +267,8 @@ def _problem(error: AudioliftError) -> tuple[bytes, int, dict[str, str]]:
 
 def _authenticated() -> accounts.User:
     email, password = _basic_credentials()
-    # The place first: who was not let in has not tried.
-    with passwords.place():
+    # The turn first: who was not let in has not tried.
+    with passwords.turn():
         _count_attempt(email)
         user = accounts.authenticate(email, password, database=DATABASE)
     attempts.forgive(email, database=DATABASE)

@@ -18,9 +18,10 @@ MAX_CHARACTERS = 1024
 _HASHER = argon2.PasswordHasher()
 #: Bounds the memory: as many hashes are computed at once, however many requests there are.
 _TURNS = threading.BoundedSemaphore(2)
-#: As many wait for their turn, or have it; more would wait for longer than people do.
-PLACES = 16
-_places = threading.BoundedSemaphore(PLACES)
+#: As many wait for their turn, or have it, and so long, in seconds. Where a machine is too busy to serve everybody in
+#: time, hashes for people who have given up would leave none for those who have not.
+PLACES, WAIT_S = 16, 10
+_PLACES = threading.BoundedSemaphore(PLACES)
 
 #: The most common passwords that are long enough (from the lists of breached ones), in lower case.
 _COMMON = frozenset(
@@ -61,34 +62,41 @@ def accept(password: str, *, email: str) -> None:
 
 
 @contextlib.contextmanager
-def place() -> Iterator[None]:
-    """A place among those who wait for a hash.
+def turn() -> Iterator[None]:
+    """The turn of whoever computes hashes.
 
     Raises:
-        TransientError: places_taken, at once.
+        TransientError: places_taken, at once or after `WAIT_S`.
     """
-    if not _places.acquire(blocking=False):
+    with _one_of(_PLACES, wait_s=0), _one_of(_TURNS, wait_s=WAIT_S):
+        yield
+
+
+@contextlib.contextmanager
+def _one_of(places: threading.Semaphore, *, wait_s: float) -> Iterator[None]:
+    if not places.acquire(timeout=wait_s):
         # At random, or those who were refused together would come again together.
         raise TransientError("places_taken", kind="logins", retry_after=random.randint(1, 5))  # noqa: S311
     try:
         yield
     finally:
-        _places.release()
+        places.release()
 
 
 def hashed(password: str) -> str:
-    """The password's argon2id hash with its parameters and salt, to be kept. Takes 64 MiB and about 0.1 s."""
-    with _TURNS:
-        return _HASHER.hash(_encoded(password))
+    """The password's argon2id hash with its parameters and salt, to be kept.
+
+    Takes 64 MiB and about 0.1 s, so in a `turn`.
+    """
+    return _HASHER.hash(_encoded(password))
 
 
 def verify(password: str, kept: str) -> bool:
-    """Whether the password is the one of the kept hash."""
-    with _TURNS:
-        try:
-            return _HASHER.verify(kept, _encoded(password))
-        except argon2.exceptions.VerifyMismatchError:
-            return False
+    """Whether the password is the one of the kept hash. Takes as much, so in a `turn`."""
+    try:
+        return _HASHER.verify(kept, _encoded(password))
+    except argon2.exceptions.VerifyMismatchError:
+        return False
 
 
 def needs_new_hash(kept: str) -> bool:

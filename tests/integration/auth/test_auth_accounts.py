@@ -111,7 +111,8 @@ def test_a_hash_of_old_parameters_is_made_again_at_the_next_login(
 def test_many_logins_at_once_take_no_more_memory_than_two(http: httpx.Client, auth: RunningFunction) -> None:
     names = iter(f"nobody.{number}@example.com" for number in range(8))
     answers = in_parallel(8, lambda: http.post("/login", auth=(next(names), "wrong password")))
-    assert {answer.status_code for answer in answers} == {401}
+    # Where the machine is busy, some are told to come again.
+    assert {401} <= {answer.status_code for answer in answers} <= {401, 503}
     (worker,) = psutil.Process(auth.process.pid).children()
     # A hash takes 64 MiB; eight of them would be 512 MiB.
     assert peak_mib(worker.pid) < 256
