@@ -79,8 +79,8 @@ def _unpacked(algorithm: int, packed: bytes) -> bytes:
 
 
 def _compressed_movie(_: Videos, *, claimed: int = 0xFFFF_FFF0) -> bytes:
-    """QuickTime's packed index, which unpacks to a gigabyte of nothing ("Compressed Movie Resources")."""
-    packed = zlib.compress(box(b"moov", bytes(64 * 2**20)), 9)
+    """QuickTime's packed index: it unpacks to megabytes of nothing and claims gigabytes ("Compressed Movie Resources")."""
+    packed = zlib.compress(box(b"moov", bytes(16 * 2**20)), 9)
     content = box(b"dcom", b"zlib") + box(b"cmvd", claimed.to_bytes(4) + packed)
     return box(b"ftyp", b"qt  " + bytes(4) + b"qt  ") + box(b"moov", box(b"cmov", content))
 
@@ -283,8 +283,8 @@ BOMBS: dict[str, dict[str, Bomb]] = {
     },
     "what claims or unpacks to gigabytes": {
         "mov-compressed-movie": _compressed_movie,
-        "mov-compressed-movie-64-mib": lambda videos: _compressed_movie(videos, claimed=64 * 2**20 + 8),
-        "mkv-zlib-blocks": lambda _: _unpacked(0, zlib.compress(bytes(64 * 2**20), 9)),
+        "mov-compressed-movie-16-mib": lambda videos: _compressed_movie(videos, claimed=16 * 2**20 + 8),
+        "mkv-zlib-blocks": lambda _: _unpacked(0, zlib.compress(bytes(16 * 2**20), 9)),
         "mkv-bzlib-blocks": lambda _: _unpacked(1, b"BZh9" + bytes(1000)),
         "mkv-lzo-blocks": lambda _: _unpacked(2, bytes(1000)),
         "mkv-block-claims": lambda _: mkv(cluster=b"\xa3" + (2**40 | 1 << 56).to_bytes(8) + b"\x81\0\0\x80"),
@@ -325,10 +325,10 @@ BOMBS: dict[str, dict[str, Bomb]] = {
         "cover-claims-everything": _with_cover(lambda: png(2**31 - 1, 2**31 - 1)),
         "jpeg-claims-17-gb": _with_cover(lambda: jpeg(65535, 65535), "image/jpeg"),
         "cover-of-16-mb": _with_cover(lambda: png(1, 1, rows=1) + bytes(16 * 2**20)),
-        "title-of-8-mb": _tagged(lambda _: id3.TIT2(encoding=3, text="T" * 8 * 2**20)),
-        "lyrics-of-1-mb": _tagged(lambda _: id3.USLT(encoding=1, lang="eng", desc="", text="\N{SNOWMAN}\n" * 2**18)),
+        "title-of-2-mb": _tagged(lambda _: id3.TIT2(encoding=3, text="T" * 2 * 2**20)),
+        "lyrics-of-256-kb": _tagged(lambda _: id3.USLT(encoding=1, lang="eng", desc="", text="\N{SNOWMAN}\n" * 2**16)),
         "title-all-escapes": _tagged(lambda _: id3.TIT2(encoding=3, text="=;#\\\n" * 100_000)),
-        "private-of-4-mb": _tagged(lambda _: id3.PRIV(owner="x", data=bytes(4 * 2**20))),
+        "private-of-1-mb": _tagged(lambda _: id3.PRIV(owner="x", data=bytes(2**20))),
         "tags-of-mkv": lambda _: mkv(more=_simple_tags(60, 200_000)),
         "id3-unpacks": lambda videos: _compressed_frame() + videos["mp3.mp3"].read_bytes(),
     },
@@ -368,7 +368,7 @@ def _sample_entry(videos: Videos, at: int, value: bytes) -> bytes:
 
 def _compressed_frame() -> bytes:
     """An ID3v2.4 frame that is packed (id3.org/id3v2.4.0-structure, section 4.1)."""
-    size = 40 * 2**20
+    size = 8 * 2**20
     packed = zlib.compress(b"\3" + b"T" * size, 9)
     frame = b"TIT2" + _synchsafe(len(packed) + 4) + b"\0\x09" + _synchsafe(size + 1) + packed
     return b"ID3\4\0\0" + _synchsafe(len(frame)) + frame

@@ -157,7 +157,7 @@ def beside_the_point(job: Job, *, sound: str) -> Iterator[tuple[str, Event]]:
     if state not in ("converted", "failed"):
         yield "notify", AudioConverted(job_id, sound, 1, 1.0)
         yield "notify", ConversionFailed(job_id, "no_audio", f"Please write to {MALLORY}.")
-    for file_id in (f"{job_id}.9", sound):
+    for file_id in {f"{job_id}.9", sound} - {job.get("audio", {}).get("file_id")}:
         yield "convert", AudioConverted(job_id, file_id, 1, 1e18)
     for plan, segment in ((1, 0), (-1, 2**62)):
         yield "convert", SegmentPlanned(job_id, plan, "encode", segment)

@@ -34,7 +34,7 @@ WAYS: dict[str, Callable[[Workshop, bytes], str]] = {
     changes=mutations(),
     way=st.sampled_from(tuple(WAYS)),
 )
-@examples(0.3)
+@examples(0.2)
 def test_damaged_videos(
     workshop: Workshop, videos: Videos, kind: str, other: str, changes: list[Mutation], way: str
 ) -> None:

@@ -83,7 +83,7 @@ FORM = (
 @given(mostly(FORM), st.integers(1, 200), st.one_of(st.just("multipart/form-data; boundary=b"), HEADER))
 @example(FORM.replace(b"quality", b"q" * 5000), 200, "multipart/form-data; boundary=b")
 @example(b"--b\r\n" + b"X: y\r\n" * 5000, 200, "multipart/form-data; boundary=b")
-@examples(0.4)
+@examples(0.25)
 def test_forms(body: bytes, size: int, content_type: str) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for at in range(0, len(body), size):
@@ -98,7 +98,7 @@ def test_forms(body: bytes, size: int, content_type: str) -> None:
 
 
 @given(HEADER, HEADER, HEADER)
-@examples(0.4)
+@examples(0.25)
 def test_headers_of_tus(one: str, other: str, third: str) -> None:
     tried("tus headers", lambda: tus_headers.number("Upload-Offset", one))
     tried("tus headers", lambda: tus_headers.length(one, other, max_bytes=1000))
@@ -107,7 +107,7 @@ def test_headers_of_tus(one: str, other: str, third: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*wishes.NAMES, "filename", "name", "other"]), st.binary(max_size=120)))
-@examples(0.4)
+@examples(0.25)
 def test_metadata_of_tus(pairs: dict[str, bytes]) -> None:
     header = ",".join(f"{key} {base64.b64encode(value).decode()}" for key, value in pairs.items())
     if plan := tried("tus metadata", lambda: tus_headers.plan(header, 1)):
@@ -119,7 +119,7 @@ def test_metadata_of_tus(pairs: dict[str, bytes]) -> None:
     st.one_of(HEADER, st.from_regex(r"bytes=-?\d{0,20}(-\d{0,20}){0,3}(, ?\d{0,5}-\d{0,5}){0,4}")),
     st.integers(0, 10**9),
 )
-@examples(0.4)
+@examples(0.25)
 def test_ranges(header: str, size: int) -> None:
     if part := tried("ranges", lambda: delivering.byte_range(header, size)):
         assert 0 <= part[0] < part[1] <= size
@@ -127,14 +127,14 @@ def test_ranges(header: str, size: int) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*options.NAMES, "unknown"]), TEXT, max_size=4))
-@examples(0.4)
+@examples(0.25)
 def test_options(given: dict[str, str]) -> None:
     if found := tried("options", lambda: options.parse(given)):
         assert options.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
 @given(st.dictionaries(TEXT, st.one_of(st.none(), st.floats(), st.integers(), TEXT, st.lists(TEXT)), max_size=3))
-@examples(0.3)
+@examples(0.2)
 def test_options_of_a_store(given: dict[str, Any]) -> None:
     tried("options of events", lambda: options.from_dict(given))
 
@@ -153,7 +153,7 @@ def assert_is_a_name(name: str) -> None:
 @example("\N{PILE OF POO}" * 4096)
 @example("..")
 @example("CON.mp4\0.exe")
-@examples(0.4)
+@examples(0.25)
 def test_names(name: str) -> None:
     clean = receiving.clean_name(name)
     assert_is_a_name(clean)
@@ -174,7 +174,7 @@ def test_names(name: str) -> None:
         TEXT, st.from_regex(r";FFMETADATA1\n(\[CHAPTER\]\n|TIMEBASE=\d+/\d+\n|START=-?\d+\n|END=\d+\n|\w=\\?.\n)*")
     )
 )
-@examples(0.4)
+@examples(0.25)
 def test_text_of_tags_and_the_tag_that_is_made_of_it(text: str) -> None:
     said = metadata.parse(text)
     inside = metadata.within(said.chapters, 1.0, 1000.0)
@@ -188,7 +188,7 @@ def test_text_of_tags_and_the_tag_that_is_made_of_it(text: str) -> None:
 
 
 @given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40))))
-@examples(0.3)
+@examples(0.2)
 def test_chapters(title: bytes, times: list[tuple[int, int]]) -> None:
     chapters = [metadata.Chapter(start / 1000, end / 1000, title.decode(errors="replace")) for start, end in times]
     id3.render({}, chapters=metadata.within(chapters, 0.0, 2e6))
@@ -225,7 +225,7 @@ SAID = (
 
 
 @given(st.lists(st.one_of(TEXT, st.sampled_from(SAID))))
-@examples(0.4)
+@examples(0.25)
 def test_what_ffmpeg_says_of_a_video(lines: list[str]) -> None:
     if found := tried("descriptions", lambda: media.parse("\n".join(lines), url="u", marker="|m|")):
         contents.describe(found, metadata.Metadata())
@@ -250,13 +250,13 @@ ADTS = b"\xff\xf1\x4c\x80\x01\x7f\xfc" + bytes(4)
     st.integers(1, 50),
 )
 @example(b"\x1f\x43\xb6\x75\x82\xa0\x80", 50)
-@examples(0.4)
+@examples(0.25)
 def test_packets_of_matroska(data: bytes, size: int) -> None:
     _follow(packets.MatroskaStream(), data, size)
 
 
 @given(mostly(ADTS * 60), st.integers(1, 200))
-@examples(0.4)
+@examples(0.25)
 def test_packets_of_adts(data: bytes, size: int) -> None:
     _follow(packets.AdtsStream(0.0), data, size)
 
@@ -276,7 +276,7 @@ FRAME = bytes.fromhex("fffb9064") + bytes(413)
 
 
 @given(mostly(FRAME * 6), st.integers(1, 1000), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 4)))
-@examples(0.4)
+@examples(0.25)
 def test_frames_of_mp3(data: bytes, size: int, skip: int, wanted: int | None) -> None:
     def read() -> mp3_frames.Frames:
         splitter = mp3_frames.Splitter(lambda _: None, skip=skip, count=wanted)
@@ -294,7 +294,7 @@ def test_frames_of_mp3(data: bytes, size: int, skip: int, wanted: int | None) ->
         b"\0\0\0\x18ftypisom\0\0\0\0isomiso2\0\0\0\x40moov\0\0\0\x38trak\0\0\0\x30mdia\0\0\0\x28minf\0\0\0\x20stbl\0\0\0\x18stsd\0\0\0\0\0\0\0\x01\0\0\0\x08encv"
     )
 )
-@examples(0.4)
+@examples(0.25)
 def test_boxes_of_mp4_and_packets_of_ts(data: bytes) -> None:
     def read(start: int, end: int) -> bytes:
         assert 0 <= start <= end <= len(data)
@@ -312,13 +312,13 @@ def test_boxes_of_mp4_and_packets_of_ts(data: bytes) -> None:
         mostly(b"\xff\xd8\xff\xe0\0\x04\0\0\xff\xc0\0\x0b\x08\1\0\1\0"),
     )
 )
-@examples(0.4)
+@examples(0.25)
 def test_covers(data: bytes) -> None:
     tried("covers", lambda: covers.read(data))
 
 
 @given(HEADER, HEADER, HEADER)
-@examples(0.4)
+@examples(0.25)
 def test_cookies_and_tokens(cookie: str, origin: str, site: str) -> None:
     headers = {"sec-fetch-site": site, "origin": origin}
     for method in ("GET", "POST"):
@@ -337,7 +337,7 @@ def test_cookies_and_tokens(cookie: str, origin: str, site: str) -> None:
 
 
 @given(TEXT)
-@examples(0.4)
+@examples(0.25)
 def test_mail_addresses(text: str) -> None:
     if address := tried("mail addresses", lambda: accounts.normalised_email(text)):
         assert address.isascii()
@@ -348,7 +348,7 @@ def test_mail_addresses(text: str) -> None:
 @given(TEXT, TEXT)
 @example("a\r\nBcc: mallory@example.com\r\n\r\nhello.mp4", "<script>alert(1)</script>")
 @example("=?utf-8?q?a=0d=0aBcc:_m?=" * 20, "\u202e")
-@examples(0.4)
+@examples(0.25)
 def test_mails(name: str, reason: str) -> None:
     error = {"code": "no_audio", "message": reason.encode(errors="replace").decode()}
     job = {"_id": "1", "state": "failed", "email": "ada@example.com", "video": {"name": name}, "error": error}
@@ -375,7 +375,7 @@ LOCAL = (
         ("", ":443", ":8443", ":22", ":0", ":99999", "@example.com", "#@example.com", "\\@example.com", "/..", "%00")
     ),
 )
-@examples(0.4)
+@examples(0.25)
 def test_no_spelling_of_this_machine_is_called(host: str, end: str) -> None:
     def locate() -> addresses.Place:
         return addresses.locate(addresses.parse_url(f"https://{host}{end}"), allowed=())
@@ -385,7 +385,7 @@ def test_no_spelling_of_this_machine_is_called(host: str, end: str) -> None:
 
 
 @given(TEXT, st.lists(st.ip_addresses(), min_size=1, max_size=4))
-@examples(0.4)
+@examples(0.25)
 def test_a_webhook_goes_to_what_was_looked_up_once_and_is_public(text: str, found: list[Any]) -> None:
     asked: list[str] = []
 
@@ -409,7 +409,7 @@ HEAD = b"POST /upload?filename=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunk
 
 
 @given(mostly(HEAD), mostly(b"5\r\nhello\r\n0\r\nX: y\r\n\r\n"), st.integers(1, 40))
-@examples(0.4)
+@examples(0.25)
 def test_heads_and_bodies_at_the_gateway(head: bytes, body: bytes, size: int) -> None:
     def read() -> None:
         found = gateway.request_body(gateway.parse_request(head))
@@ -427,18 +427,17 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 MEMBERS = ("job", "file_id", "name", "size", "options", "plan", "phase", "segment", "duration_s", "loudness", "code",
-           "message", "delivery", "attempt", "account", "tokens_until")  # fmt: skip
+           "message", "delivery", "attempt", "account", "statement")  # fmt: skip
 
 
 @given(st.sampled_from(tuple(events.TYPES)), st.dictionaries(st.sampled_from(MEMBERS), VALUES))
-@examples(0.4)
+@examples(0.25)
 def test_events(kind: str, data: dict[str, Any]) -> None:
     usual: dict[str, Any] = dict.fromkeys(
-        ("job", "file_id", "name", "phase", "code", "message", "delivery", "account"), "x"
+        ("job", "file_id", "name", "phase", "code", "message", "delivery", "account", "statement"), "x"
     )
     usual |= dict.fromkeys(("size", "plan", "segment", "duration_s", "attempt"), 1) | {"options": {}}
-    whole = usual | {"tokens_until": "2026-01-01"} | data
-    if event := tried("events", lambda: events.decode({"type": kind}, whole)):
+    if event := tried("events", lambda: events.decode({"type": kind}, usual | data)):
         json.dumps(events.encode(event, source="x"), allow_nan=False)
 
 
@@ -451,7 +450,7 @@ USUAL = {"ce-id": "1", "ce-source": "/x", "ce-specversion": "1.0", "ce-type": ev
     st.one_of(st.binary(max_size=200), VALUES.map(lambda value: json.dumps(value).encode())),
     st.booleans(),
 )
-@examples(0.4)
+@examples(0.25)
 def test_requests_to_consumers(headers: dict[str, str], body: bytes, usual: bool) -> None:
     headers = (USUAL if usual else {}) | headers
     with Flask(__name__).test_request_context("/", method="POST", headers=headers, data=body) as context:
