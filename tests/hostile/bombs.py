@@ -79,7 +79,7 @@ def _unpacked(algorithm: int, packed: bytes) -> bytes:
 
 
 def _compressed_movie(_: Videos, *, claimed: int = 0xFFFF_FFF0) -> bytes:
-    """QuickTime's packed index: it unpacks to megabytes of nothing and claims gigabytes ("Compressed Movie Resources")."""
+    """The packed index of QuickTime: it unpacks to megabytes and claims gigabytes ("Compressed Movie Resources")."""
     packed = zlib.compress(box(b"moov", bytes(16 * 2**20)), 9)
     content = box(b"dcom", b"zlib") + box(b"cmvd", claimed.to_bytes(4) + packed)
     return box(b"ftyp", b"qt  " + bytes(4) + b"qt  ") + box(b"moov", box(b"cmov", content))
