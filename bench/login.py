@@ -24,6 +24,8 @@ from tests.functions import running
 
 Login = Callable[[], int]
 RESAMPLES = 2000
+#: Where no event is sent.
+NOBODY = "http://127.0.0.1:1"
 KNOWN, UNKNOWN = "known, wrong password", "unknown"
 STATUSES = {
     KNOWN: 401,
@@ -39,7 +41,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     rounds = parser.parse_args().rounds
     unlimited = dict.fromkeys(("LOGIN_ATTEMPTS_PER_ACCOUNT", "LOGIN_ATTEMPTS_PER_ADDRESS"), "1000000")
-    about = {"TOKEN_KEYS": KEYS, "ADMIN_KEY": ADMIN_KEY, "PUBLIC_URL": PUBLIC_URL} | unlimited
+    about = {"TOKEN_KEYS": KEYS, "ADMIN_KEY": ADMIN_KEY, "PUBLIC_URL": PUBLIC_URL, "K_SINK": NOBODY} | unlimited
+    about |= {"CLUSTER_HOST": "auth"}
     with (
         servers.mariadb() as url,
         running("auth", about | {"MYSQL_URL": url}) as auth,
