@@ -28,8 +28,8 @@ from tests.platform_process import Platform
 from tests.videos import Videos
 
 MIB = 1024 * 1024
-#: Clients who share an account.
-PER_ACCOUNT = 8
+#: Clients, and slow ones, who share an account.
+PER_ACCOUNT, SLOW_PER_ACCOUNT = 8, 50
 SAMPLE_S = 1.0
 
 
@@ -61,13 +61,22 @@ def main() -> None:
 async def load(platform: Platform, folder: Path, asked: argparse.Namespace) -> None:
     clients, slow, mib = asked.clients, asked.slow, asked.mib
     video, music = filled(Videos(folder)["index-first.mp4"].read_bytes(), mib * MIB), long_mp3(folder / "long.mp3")
-    accounts, setting_up = math.ceil(clients / PER_ACCOUNT), Results()
-    # The last one is the slow ones'.
-    await asyncio.gather(*(Client(platform.url, one, one, setting_up).register() for one in range(accounts + 1)))
-    leech = await slow_one(platform.url, Client(platform.url, clients, accounts, setting_up), video, music)
+    accounts, slow_accounts, setting_up = (
+        math.ceil(clients / PER_ACCOUNT),
+        math.ceil(slow / SLOW_PER_ACCOUNT),
+        Results(),
+    )
+    numbers = range(accounts + slow_accounts)
+    await asyncio.gather(*(Client(platform.url, one, one, setting_up).register() for one in numbers))
+    leeches = [
+        await slow_one(platform.url, Client(platform.url, clients + one, one, setting_up), video, music)
+        for one in numbers[accounts:]
+    ]
     results, peaks = Results(), defaultdict[str, Peaks](Peaks)
     async with asyncio.TaskGroup() as beside:
-        background = [beside.create_task(over_and_over(leech, number)) for number in range(slow)]
+        background = [
+            beside.create_task(over_and_over(leeches[number // SLOW_PER_ACCOUNT], number)) for number in range(slow)
+        ]
         background.append(beside.create_task(watch_processes(platform, peaks)))
         began = time.monotonic()
         living = [
@@ -81,7 +90,7 @@ async def load(platform: Platform, folder: Path, asked: argparse.Namespace) -> N
     print(f"{len(done)} of {clients} clients done, beside {slow} slow ones")
     report(results, took_s, [error for task in done if (error := task.exception())])
     print("\nslow ones, and how their requests ended")
-    for (kind, end), count in sorted(leech.ends.items()):
+    for (kind, end), count in sorted(sum((leech.ends for leech in leeches), Counter()).items()):
         print(f"  {kind:<16} {end:<60} {count:>5}")
     print("\npeaks                          PSS MB   threads     files")
     for name, peak in sorted(peaks.items()):

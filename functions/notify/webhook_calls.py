@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from audiolift import deliveries as delivery_store
@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 #: Seconds that a worker has for an attempt before another one may make it: more than the time-outs of `posting` and of
 #: a look-up take together.
 LEASE_S = 90.0
+
+#: Of an owner whose receivers fail, or have let us wait for so many seconds, so many calls are made at once. The others
+#: are put off by so many seconds, and their workers call somebody else's receivers.
+SLOW_S, SLOW_AT_ONCE, POSTPONED_S = 3.0, 3, 30.0
 
 _TYPES = {"converted": "job.converted", "notified": "job.converted", "failed": "job.failed"}
 
@@ -67,6 +71,9 @@ def plan(job_id: str, *, stores: Stores, compose: Compose, publish: Publish) -> 
 
 def call(delivery_id: str, attempt: int, *, stores: Stores, post: Post) -> None:
     """Makes one attempt at a delivery and notes what came of it; does nothing where it is not due (any more)."""
+    if _crowded(delivery_id, stores):
+        delivery_store.postpone(stores.deliveries, delivery_id, attempt, wait_s=POSTPONED_S)
+        return
     delivery = delivery_store.claim(stores.deliveries, delivery_id, attempt, lease_s=LEASE_S)
     if delivery is None:
         return
@@ -98,6 +105,20 @@ def compose(type_: str, job: Job, *, public_url: str, link_keys: links.Keys, lin
         link = links.to_audio(job, public_url=public_url, keys=link_keys, valid_s=link_valid_s)
         data["download"] = views.link_view(link)
     return webhook_store.body(type_, data)
+
+
+def _crowded(delivery_id: str, stores: Stores) -> bool:
+    """Whether the delivery's owner has workers enough that wait for slow receivers."""
+    delivery = stores.deliveries.find_one({"_id": delivery_id}, {"owner": 1, "webhook": 1})
+    if delivery is None:
+        return False
+    now = datetime.now(UTC)
+    leases = delivery_store.leases(stores.deliveries, delivery["owner"], now)
+    if len(leases) < SLOW_AT_ONCE:
+        return False
+    slow = min(leases) < now + timedelta(seconds=LEASE_S - SLOW_S)
+    failing = {"_id": delivery["webhook"], "failing_since": {"$ne": None}}
+    return slow or stores.webhooks.find_one(failing, {"_id": 1}) is not None
 
 
 def _target(delivery: Delivery, stores: Stores) -> tuple[str, list[dict[str, Any]]] | None:

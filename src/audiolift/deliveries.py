@@ -110,15 +110,24 @@ def claim(deliveries: Deliveries, delivery_id: str, attempt: int, *, lease_s: fl
     """
     now = datetime.now(UTC)
     return deliveries.find_one_and_update(
-        {
-            "_id": delivery_id,
-            "state": "due",
-            "tries": attempt - 1,
-            "due_at": {"$lte": now},
-            "$or": [{"lease_until": None}, {"lease_until": {"$lte": now}}],
-        },
+        _claimable(delivery_id, attempt, now),
         {"$set": {"lease_until": now + timedelta(seconds=lease_s)}},
         return_document=ReturnDocument.AFTER,
+    )
+
+
+def leases(deliveries: Deliveries, owner: str, now: datetime) -> list[datetime]:
+    """Until when the owner's deliveries are held whose attempts are being made."""
+    held = {"state": "due", "owner": owner, "lease_until": {"$gt": now}}
+    return [delivery["lease_until"] for delivery in deliveries.find(held, {"lease_until": 1})]
+
+
+def postpone(deliveries: Deliveries, delivery_id: str, attempt: int, *, wait_s: float) -> None:
+    """Lets the next attempt at a delivery wait, if it is that and nobody makes it; the sweep sends its event then."""
+    now = datetime.now(UTC)
+    deliveries.update_one(
+        _claimable(delivery_id, attempt, now),
+        {"$set": {"due_at": now + timedelta(seconds=wait_s), "sent_at": None}},
     )
 
 
@@ -180,6 +189,16 @@ def list_of(
     """What a webhook was told, the newest fact first; older than the delivery `before`. Without bodies."""
     query: dict[str, Any] = {"owner": owner, "webhook": webhook} | ({"_id": {"$lt": before}} if before else {})
     return list(deliveries.find(query, {"body": 0}).sort("_id", DESCENDING).limit(limit))
+
+
+def _claimable(delivery_id: str, attempt: int, now: datetime) -> dict[str, Any]:
+    return {
+        "_id": delivery_id,
+        "state": "due",
+        "tries": attempt - 1,
+        "due_at": {"$lte": now},
+        "$or": [{"lease_until": None}, {"lease_until": {"$lte": now}}],
+    }
 
 
 def _record(deliveries: Deliveries, delivery: Delivery, attempt: dict[str, Any], **change: Any) -> None:

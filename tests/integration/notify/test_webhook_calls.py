@@ -302,3 +302,56 @@ def test_no_secret_is_in_a_delivery(world: World, jobs: Jobs, hook: Receiver) ->
     world.plan(made.converted(jobs))
     world.call_all()
     assert "whsec_" not in json.dumps(world.delivery(webhook["_id"]), default=str)
+
+
+def in_the_air(world: World, webhook: Webhook, seconds: float, count: int = webhook_calls.SLOW_AT_ONCE) -> None:
+    """Lets as many other calls of its owner be under way for so long."""
+    lease_until = datetime.now(UTC) + timedelta(seconds=webhook_calls.LEASE_S - seconds)
+    for _ in range(count):
+        about = {"owner": webhook["owner"], "job": None, "webhook": webhook["_id"], "url": "", "type": "test"}
+        other = delivery_store.create(world.stores.deliveries, about | {"fact": "test", "body": "{}"})
+        world.stores.deliveries.update_one({"_id": other}, {"$set": {"lease_until": lease_until}})
+
+
+def last(world: World) -> Delivery:
+    """The delivery that is about a job."""
+    (found,) = world.stores.deliveries.find({"job": {"$ne": None}})
+    return found
+
+
+@pytest.mark.parametrize("why", ["slow", "failing"])
+def test_an_owner_of_slow_receivers_has_few_workers(world: World, jobs: Jobs, hook: Receiver, why: str) -> None:
+    webhook = world.webhook(hook.url("http"))
+    world.plan(made.converted(jobs))
+    in_the_air(world, webhook, 5 if why == "slow" else 0)
+    if why == "failing":
+        webhook_store.note_failure(world.stores.webhooks, webhook["_id"])
+    world.call_all()
+    delivery = last(world)
+    assert hook.calls == []
+    assert (delivery["state"], delivery["tries"], delivery["sent_at"]) == ("due", 0, None)
+    assert delivery["due_at"] > datetime.now(UTC)
+
+    # When the others are done, it is the attempt that it was.
+    world.stores.deliveries.delete_many({"job": None})
+    world.next_attempt(delivery["_id"])
+    assert len(hook.calls) == 1
+    assert last(world)["state"] == "succeeded"
+
+
+def test_one_owner_s_slow_receivers_make_nobody_else_wait(world: World, jobs: Jobs, hook: Receiver) -> None:
+    in_the_air(world, world.webhook(hook.url("http"), owner="eve"), 5, count=12)
+    world.webhook(hook.url("http"))
+    world.plan(made.converted(jobs))
+    world.call_all()
+    assert len(hook.calls) == 1
+
+
+def test_an_owner_may_have_as_many_calls_as_there_are_workers_while_they_are_fast(
+    world: World, jobs: Jobs, hook: Receiver
+) -> None:
+    webhook = world.webhook(hook.url("http"))
+    world.plan(made.converted(jobs))
+    in_the_air(world, webhook, 0, count=11)
+    world.call_all()
+    assert len(hook.calls) == 1
