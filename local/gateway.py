@@ -18,6 +18,7 @@ from local.routing import Router, Target
 
 _LOG = logging.getLogger(__name__)
 _HEAD_S = 60.0
+_RETRY_AFTER_S = 1
 # What a client may say of where it comes from; on the public port only the gateway knows.
 _CLAIMS = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 
@@ -64,7 +65,14 @@ class Gateway:
 
     async def _carry(self, client: socket.socket, request: Request, target: Target) -> None:
         began = asyncio.get_running_loop().time()
-        with socket.socket() as upstream:
+        try:
+            upstream = socket.socket()
+        except OSError as error:
+            # Out of file descriptors: some connections have to end first.
+            _LOG.error("%s: a request could not be carried: %s", target.service, error)
+            await _refuse(client, request, TransientError("unavailable", retry_after=_RETRY_AFTER_S))
+            return
+        with upstream:
             upstream.setblocking(False)
             head = request.head.forwarded().having(("Host", target.host))
             exchange = Exchange(client, upstream, replace(request, head=head))

@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 import os
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.running_gateway import Running, manifests, running, until
@@ -179,6 +181,28 @@ async def test_a_replica_that_dies_is_a_502_and_is_replaced(gateway: Running) ->
         while (answer := await client.get(gateway.url)).status_code == 503:
             await asyncio.sleep(0.05)
         assert answer.status_code == 200
+
+
+async def test_without_file_descriptors_a_request_is_a_503(gateway: Running) -> None:
+    async with httpx.AsyncClient(timeout=20) as client:
+        assert (await client.get(gateway.url)).status_code == 200
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    # Begun, so that the gateway has accepted the connection.
+    writer.write(b"GET / HTTP/1.1\r\n")
+    accepted = writer.get_extra_info("sockname")
+    await until(lambda: any(one.raddr == accepted for one in psutil.Process().net_connections("tcp")))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        writer.write(b"Host: x\r\n\r\n")
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ") and b'"unavailable"' in answer and b"Retry-After: 1" in answer
 
 
 async def test_a_response_that_breaks_off_does_not_look_complete(gateway: Running) -> None:

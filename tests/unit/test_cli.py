@@ -89,6 +89,11 @@ def test_a_refusal_is_the_servers_sentence() -> None:
         client.ok(httpx.Response(404, text="<html>"))
     with pytest.raises(httpx.TransportError):
         client.ok(httpx.Response(503, text="later"))
+    for status, code in ((408, "too_slow"), (429, "too_many_at_once")):
+        with pytest.raises(httpx.TransportError, match="It passes"):
+            client.ok(httpx.Response(status, json={"detail": "It passes.", "code": code}))
+    with pytest.raises(Failure):
+        client.ok(httpx.Response(429, json={"detail": "Tomorrow.", "code": "quota_minutes"}))
 
 
 def test_patience_ends_unless_something_advances(monkeypatch: pytest.MonkeyPatch) -> None:
