@@ -59,10 +59,11 @@ check: setup ## lint, layout and types
 conformance: setup ## run the eventing scenarios on local, and on Knative's own programs where they can be had
 	@tests/conformance/run
 
-soak: setup ## break things for some minutes while videos are uploaded, and audit what came of it (SEED, UPLOADS, MINUTES)
+soak: setup ## break things for some minutes while videos are uploaded, and audit what came of it (SEED, UPLOADS, MINUTES, PAUSE)
 	@local/setup tests
 	PYTHONPATH=src:functions/upload:functions/convert .venv/bin/python -m tests.faults.soak \
-		$(if $(SEED),--seed $(SEED)) --uploads $(or $(UPLOADS),60) --minutes $(or $(MINUTES),5)
+		$(if $(SEED),--seed $(SEED)) --uploads $(or $(UPLOADS),60) --minutes $(or $(MINUTES),5) \
+		--pause $(or $(PAUSE),2.5)
 
 fuzz: setup ## try hostile input for an hour or so, other than the last time
 	@local/setup tests
