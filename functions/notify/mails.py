@@ -60,7 +60,7 @@ def compose(job: Job, *, public_url: str, mail_from: str, link_keys: links.Keys,
 def shown_name(name: str) -> str:
     """A file's name as it can stand in a header or a sentence: one line, no invisible signs, not too long."""
     spaced = "".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in name)
-    visible = "".join(sign for sign in spaced if unicodedata.category(sign) != "Cf" or sign in _JOINERS)
+    visible = "".join(sign for sign in spaced if unicodedata.category(sign) not in ("Cf", "Cs") or sign in _JOINERS)
     # A header would decode what looks like an encoded word (RFC 2047).
     line = " ".join(visible.replace("=?", "= ?").split())
     if len(line) > _NAME_LENGTH:
