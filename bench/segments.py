@@ -227,7 +227,8 @@ def planned(video: Path, workshop: Workshop, worker: RunningFunction, broker: Si
         read = workshop.given() - before
         found.append(sum(took))
         store.delete(workshop.videos, job_id)
-        segments.clear(workshop.stores.segments, workshop.stores.scratch, job_id)
+        attempts = workshop.job(job_id)["attempt"]
+        segments.clear(workshop.stores.segments, workshop.stores.scratch, job_id, attempts=attempts)
     wall_s = statistics.median(found)
     print(f"{size / 1e6:.0f} MB: {wall_s:.2f} s to plan, in {len(took)} goes; read {read / size:.3f}x of the video")
     return Planned(size, wall_s)

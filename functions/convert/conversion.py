@@ -95,7 +95,7 @@ def end(job: Job, deadline: float, *, stores: Stores, settings: ConvertSettings)
     try:
         for attempt in useless:
             store.delete(stores.mp3s, storing.audio_id(job, attempt))
-        segment_store.clear(stores.segments, stores.scratch, job["_id"])
+        segment_store.clear(stores.segments, stores.scratch, job["_id"], attempts=job["attempt"])
     except PyMongoError as error:
         log.warning("job %s has ended, the rest is left to the sweep: %s", job["_id"], error)
 
@@ -179,9 +179,8 @@ def _produce(job: Job, deadline: float, stores: Stores, settings: ConvertSetting
         cover = _cover(job, wanted, stores.videos)
 
         def keep(sound: Sound) -> tuple[File, Sound]:
-            if source.expected_s is None:
-                # Only now it is known how long it is.
-                quotas.recharge(stores.videos, job, sound.duration_s)
+            # Only now it is known how long it is: a video says of itself what it likes, or nothing.
+            quotas.recharge(stores.videos, job, sound.duration_s)
             alive = functools.partial(report, 99.0, None)
             return storing.keep(sound, job, stores.mp3s, split=wanted.chapters == "split", alive=alive), sound
 

@@ -58,7 +58,8 @@ def encode(event: SegmentPlanned, *, stores: Stores, publish: Publish, settings:
         log.info("job %s: segment %d: %s", event.job, event.segment, error)
         if segment_store.fail(stores.jobs, event, error, source="convert"):
             conversion.CONVERSIONS.add("failed")
-            segment_store.clear(stores.segments, stores.scratch, event.job)
+            # The attempt that planned was the last but for those that join, which store nothing there.
+            segment_store.clear(stores.segments, stores.scratch, event.job, attempts=event.plan)
     except _MiscountedError as error:
         log.info("job %s: segment %d: counted anew: %s", event.job, event.segment, error)
         segment_store.recount(stores.jobs, event)

@@ -102,7 +102,7 @@ def sweep(
         ("forgotten jobs", forgotten, lambda job: _forget(job, stores)),
         ("stalled conversions", _stalled(now), lambda job: _restart(job, stores.jobs)),
         ("stalled segments", _standing(now), lambda job: _go_on(job, stores.jobs)),
-        ("files of ended jobs", _littered(now), lambda job: _clear(job, stores)),
+        ("files of ended jobs", _littered(now), lambda job: _tidy(job, stores)),
         ("queued videos", _queued(now), lambda job: _queue_again(job, stores.jobs)),
         ("untold owners", _untold(now), lambda job: _tell_again(job, stores.jobs)),
         ("untold webhooks", _unplanned(now), lambda job: _plan_again(job, stores.jobs)),
@@ -135,25 +135,26 @@ def purge(job: Job, stores: Stores) -> None:
     """Removes what a deleted job has stored, also by workers that were overtaken."""
     store.delete(stores.videos, job["_id"])
     covers.remove(stores.videos, job["_id"])
-    _remove_audio(job, stores.mp3s, but=None)
-    segment_store.clear(segment_store.collection(stores.videos), stores.segments, job["_id"])
+    _clear(job, stores, but=None)
     stores.videos["dead_letters"].delete_many({"attributes.subject": job["_id"]})
     delivery_store.collection(stores.videos).delete_many({"job": job["_id"]})
     stores.jobs.update_one({"_id": job["_id"], "state": "deleted"}, {"$set": {"purged": True}})
 
 
-def _remove_audio(job: Job, mp3s: Bucket, *, but: str | None) -> None:
-    """Removes what attempts at a job have stored, but for the one that counts."""
+def _clear(job: Job, stores: Stores, *, but: str | None) -> None:
+    """Removes what attempts at a job have stored up to when it was read, but for the audio that counts."""
+    segments = segment_store.collection(stores.videos)
+    segment_store.clear(segments, stores.segments, job["_id"], attempts=job["attempt"])
     audio = {f"{job['_id']}.{attempt}" for attempt in range(1, job["attempt"] + 1)}
     for file_id in audio - {but}:
-        store.delete(mp3s, file_id)
+        store.delete(stores.mp3s, file_id)
 
 
 def _each(
     kept: Collection[Job], query: dict[str, Any], act: Callable[[Job], object], *, oldest: str = "updated_at"
 ) -> tuple[int, Exception | None]:
-    """How many were seen to, and what went wrong first. Some failures are a job's own; many are an outage."""
-    done, errors = 0, list[Exception]()
+    """How many were seen to, and what went wrong. Some failures are a job's own; many are an outage."""
+    done, outages, own = 0, list[Exception](), list[Exception]()
     try:
         for job in list(kept.find(query, UNREAD).sort(oldest).limit(BATCH)):
             job_id = str(job.get("job", job["_id"]))
@@ -164,12 +165,16 @@ def _each(
                 done += 1
             except (TransientError, PyMongoError) as error:
                 log.warning("%s could not be swept: %s", job["_id"], error)
-                errors.append(error)
-                if len(errors) == FAILURES:
+                outages.append(error)
+                if len(outages) == FAILURES:
                     break
+            except Exception as error:
+                # A document that we do not understand keeps no other from being swept, now or in the next minute.
+                log.exception("%s could not be swept", job["_id"])
+                own.append(error)
     except PyMongoError as error:
-        errors.append(error)
-    return done, errors[0] if errors else None
+        outages.append(error)
+    return done, next(iter(outages + own), None)
 
 
 def _orphans(stores: Stores, now: datetime) -> tuple[int, Exception | None]:
@@ -198,7 +203,7 @@ def _stalled(now: datetime) -> dict[str, Any]:
 
 def _restart(job: Job, jobs: Jobs) -> None:
     if job["restarts"] >= RESTARTS:
-        job_store.fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
+        _give_up(job, jobs)
     else:
         job_store.resend(jobs, job, job_store.next_event(job), source="upload", count="restarts")
 
@@ -212,8 +217,7 @@ def _go_on(job: Job, jobs: Jobs) -> None:
     if job.get("resent", 0) < STANDSTILLS:
         segment_store.resend(jobs, job, source="upload")
     else:
-        as_read = {"_id": job["_id"], "state": "converting", "version": job["version"]}
-        job_store.fail_where(jobs, as_read, PermanentError("conversion_failed"), source="upload")
+        _give_up(job, jobs)
 
 
 def _littered(now: datetime) -> dict[str, Any]:
@@ -221,11 +225,12 @@ def _littered(now: datetime) -> dict[str, Any]:
     return ended | {"scratch": True, "attempt": {"$gt": 0}}
 
 
-def _clear(job: Job, stores: Stores) -> None:
+def _tidy(job: Job, stores: Stores) -> None:
     """Once more than the worker that ended the job: it may have died, and others may have heard of that later."""
-    segment_store.clear(segment_store.collection(stores.videos), stores.segments, job["_id"])
-    _remove_audio(job, stores.mp3s, but=(job.get("audio") or {}).get("file_id"))
-    stores.jobs.update_one({"_id": job["_id"], "state": job["state"]}, {"$unset": {"scratch": ""}})
+    _clear(job, stores, but=(job.get("audio") or {}).get("file_id"))
+    # Not where it has been revived meanwhile, be it that it has failed again.
+    as_read = {"_id": job["_id"], "state": job["state"], "attempt": job["attempt"]}
+    stores.jobs.update_one(as_read, {"$unset": {"scratch": ""}})
 
 
 def _queued(now: datetime) -> dict[str, Any]:
@@ -236,9 +241,14 @@ def _queued(now: datetime) -> dict[str, Any]:
 def _queue_again(job: Job, jobs: Jobs) -> None:
     if job.get("resent", 0) < WAITS:
         job_store.resend(jobs, job, job_store.next_event(job), source="upload", count="resent")
-        return
-    fail = job_store.fail_waiting if job["state"] == "waiting" else job_store.fail
-    fail(jobs, job["_id"], PermanentError("conversion_failed"), source="upload")
+    else:
+        _give_up(job, jobs)
+
+
+def _give_up(job: Job, jobs: Jobs) -> None:
+    """Unless something has moved the job since it was read."""
+    as_read = {"_id": job["_id"], "state": job["state"], "version": job["version"]}
+    job_store.fail_where(jobs, as_read, PermanentError("conversion_failed"), source="upload")
 
 
 def _untold(now: datetime) -> dict[str, Any]:

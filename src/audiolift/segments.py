@@ -307,11 +307,21 @@ def resend(jobs: Jobs, job: Job, *, source: str) -> None:
     )
 
 
-def clear(segments: Segments, bucket: Bucket, job_id: str) -> None:
-    """Removes the segments of a job and all of its files in the segment store, also those that were never closed."""
-    segments.delete_many(_below(job_id))
-    bucket["fs.files"].delete_many(_below(job_id))
-    bucket["fs.chunks"].delete_many({"files_id": _below(job_id)["_id"]})
+def take_key(job_id: str, attempt: int) -> str:
+    """The id of what an attempt has taken of a job's track (`audiolift.takes`)."""
+    return f"{job_id}.take.{attempt}"
+
+
+def clear(segments: Segments, bucket: Bucket, job_id: str, *, attempts: int) -> None:
+    """Removes what so many attempts at a job have left here and in the segment store, files that were not closed, too.
+
+    What later ones write is left alone: a job that has failed may have been revived since it was read.
+    """
+    for attempt in range(1, attempts + 1):
+        theirs = _below(f"{job_id}.{attempt}")
+        segments.delete_many({"$or": [theirs, {"_id": take_key(job_id, attempt)}]})
+        bucket["fs.files"].delete_many(theirs)
+        bucket["fs.chunks"].delete_many({"files_id": theirs["_id"]})
 
 
 def _phase(phase: str, count: int, *, start: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from audiolift import jobs as job_store
 from audiolift.errors import TransientError
 from audiolift.jobs import Job, Jobs
-from audiolift.segments import TAKEN, Segments
+from audiolift.segments import TAKEN, Segments, take_key
 
 
 def keep(jobs: Jobs, segments: Segments, job: Job, part: dict[str, Any], *, last: bool, share: float) -> bool:
@@ -28,7 +28,7 @@ def keep(jobs: Jobs, segments: Segments, job: Job, part: dict[str, Any], *, last
     Returns:
         False where the worker has lost the job.
     """
-    segments.update_one({"_id": _key(job["_id"], job["attempt"])}, {"$set": part}, upsert=True)
+    segments.update_one({"_id": take_key(job["_id"], job["attempt"])}, {"$set": part}, upsert=True)
     # It goes on well, so what was counted of standstills counts no more.
     change = {"restarts": 0, "resent": 0, "updated_at": datetime.now(UTC)}
     counts = {"takes": job["attempt"]}
@@ -46,12 +46,8 @@ def kept(segments: Segments, job: Job) -> list[dict[str, Any]]:
     Raises:
         TransientError: `unavailable`, where some of it is gone, as it is once a job has ended.
     """
-    keys = [_key(job["_id"], attempt) for attempt in job.get("takes", [])]
+    keys = [take_key(job["_id"], attempt) for attempt in job.get("takes", [])]
     found = {one["_id"]: one for one in segments.find({"_id": {"$in": keys}})}
     if len(found) < len(keys):
         raise TransientError("unavailable", cause=f"parts of the track of job {job['_id']} are gone")
     return [found[key] for key in keys]
-
-
-def _key(job_id: str, attempt: int) -> str:
-    return f"{job_id}.take.{attempt}"

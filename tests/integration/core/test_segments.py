@@ -234,7 +234,7 @@ def test_a_job_that_is_deleted_stops_its_segments(jobs: Jobs, segments: Segments
         job_store.delete(jobs, job["_id"])
         assert not segment_store.report(jobs, segments, first, "encode", 0.5, lease_s=60)
         assert segment_store.finish(jobs, segments, second, "encode", {}) is None
-        segment_store.clear(segments, bucket, job["_id"])
+        segment_store.clear(segments, bucket, job["_id"], attempts=1)
         assert waits.result() is None
     assert segment_store.finish(jobs, segments, first, "encode", {}) is None
     assert (made.stored(jobs, job["_id"])["outbox"], segments.count_documents({})) == ([], 0)
@@ -362,7 +362,23 @@ def test_clearing_takes_all_of_one_job_and_nothing_else(jobs: Jobs, segments: Se
         whole.close()
         store.Writer(bucket, f"{job['_id']}.1.0.1", name="s", content_type="audio/mpeg").write(bytes(store.CHUNK))
     for _ in range(2):
-        segment_store.clear(segments, bucket, ours["_id"])
+        segment_store.clear(segments, bucket, ours["_id"], attempts=1)
     assert {one["job"] for one in segments.find()} == {theirs["_id"]}
     assert [one["_id"] for one in bucket["fs.files"].find()] == [f"{theirs['_id']}.1.track"]
     assert {one["files_id"].partition(".")[0] for one in bucket["fs.chunks"].find()} == {theirs["_id"]}
+
+
+def test_clearing_leaves_what_later_attempts_have_stored(jobs: Jobs, segments: Segments, bucket: Bucket) -> None:
+    job = made.claimed(jobs)["_id"]
+    for attempt in (1, 2, 3, 10):
+        segments.insert_one({"_id": segment_store.take_key(job, attempt)})
+        segments.insert_one({"_id": f"{job}.{attempt}.0"})
+        for file in (f"{job}.{attempt}.track", f"{job}.{attempt}.0.1"):
+            store.Writer(bucket, file, name=file, content_type="-").write(bytes(store.CHUNK))
+    segment_store.clear(segments, bucket, job, attempts=2)
+    left = (f"{job}.{attempt}" for attempt in (10, 3))
+    assert bucket["fs.chunks"].distinct("files_id") == [f"{name}.{file}" for name in left for file in ("0.1", "track")]
+    assert {one["_id"] for one in segments.find()} == {
+        *(f"{job}.{attempt}.0" for attempt in (3, 10)),
+        *(segment_store.take_key(job, attempt) for attempt in (3, 10)),
+    }

@@ -155,6 +155,16 @@ def test_a_job_that_cannot_be_swept_stops_no_other(stores: sweeping.Stores, outs
     assert outside.sent == [f"{good}.uploaded"]
 
 
+def test_jobs_that_nobody_understands_stop_no_other(stores: sweeping.Stores, outside: Outside) -> None:
+    bad = [uploaded(stores) for _ in range(sweeping.FAILURES)]
+    good = uploaded(stores)
+    stores.jobs.update_many({}, {"$set": {"outbox": []}})
+    stores.jobs.update_many({"_id": {"$in": bad}}, {"$unset": {"video": ""}})
+    with pytest.raises(TransientError, match="'video'"):
+        outside.sweep(31 * MINUTE)
+    assert outside.sent == [f"{good}.uploaded"]
+
+
 def test_a_job_that_nobody_converts_fails_in_the_end(stores: sweeping.Stores, outside: Outside) -> None:
     job = uploaded(stores)
     stores.jobs.update_one({"_id": job}, {"$set": {"resent": sweeping.WAITS, "outbox": []}})
@@ -211,6 +221,42 @@ def test_segments_whose_job_has_ended_are_cleared(stores: sweeping.Stores, outsi
     store.Writer(stores.segments, f"{going}.1.0.1", name="s", content_type="audio/mpeg").write(bytes(store.CHUNK))
     assert outside.sweep(2 * MINUTE) == {"files of ended jobs": 1}
     assert littered(stores) == (0, 0)
+
+
+def test_what_a_revived_job_stores_outlives_a_sweep_that_read_it_before(
+    stores: sweeping.Stores, outside: Outside
+) -> None:
+    job = planned(stores, outside)
+    lost = SegmentPlanned(job, 1, "encode", 1)
+    assert segment_store.fail(stores.jobs, lost, PermanentError("conversion_failed"), source="upload")
+    as_read = get(stores, job)
+    job_store.revive(stores.jobs, job, "uploaded")
+    claimed = job_store.claim(stores.jobs, job, lease_s=60)
+    assert claimed and segment_store.begin(stores.jobs, claimed)
+    segments = segment_store.collection(stores.videos)
+    store.Writer(stores.segments, f"{job}.2.track", name="t", content_type="-").write(bytes(store.CHUNK))
+    assert take_store.keep(stores.jobs, segments, claimed, {"take": {}}, last=True, share=1)
+    sweeping._tidy(as_read, stores)
+    assert littered(stores) == (1, 1)
+    # That it has failed once more is not the failure that was read.
+    assert job_store.fail(stores.jobs, job, PermanentError("no_audio"), source="convert", held=claimed)
+    sweeping._tidy(as_read, stores)
+    assert (littered(stores), get(stores, job)["scratch"]) == ((1, 1), True)
+    sweeping._tidy(get(stores, job), stores)
+    assert (littered(stores), "scratch" in get(stores, job)) == ((0, 0), False)
+
+
+def test_a_job_that_goes_on_while_the_sweep_looks_is_not_given_up(stores: sweeping.Stores) -> None:
+    for give_up, field in ((sweeping._restart, "restarts"), (sweeping._queue_again, "resent")):
+        job = uploaded(stores)
+        assert job_store.claim(stores.jobs, job, lease_s=0)
+        stores.jobs.update_one({"_id": job}, {"$set": {field: 1000}})
+        as_read = get(stores, job)
+        assert job_store.claim(stores.jobs, job, lease_s=0)
+        give_up(as_read, stores.jobs)
+        assert get(stores, job)["state"] == "converting"
+        give_up(get(stores, job), stores.jobs)
+        assert get(stores, job)["state"] == "failed"
 
 
 def test_audio_of_workers_that_were_killed_goes_once_the_job_has_ended(
