@@ -32,9 +32,7 @@ _MOST_LEVELS = 20
 
 KEPT_S = 30 * 24 * 3600
 
-#: Without these a job would never end.
-_FAIL = {events.VideoUploaded.type: job_store.fail, events.VideoHeld.type: job_store.fail_waiting}
-#: The state that a job had when such an event became due.
+#: Without these a job would never end: the state that it had when such an event became due.
 _BACK = {
     events.VideoUploaded.type: "uploaded",
     events.SegmentPlanned.type: "uploaded",
@@ -69,13 +67,20 @@ def record(attributes: Mapping[str, Any], data: Any, *, jobs: Jobs, dead_letters
         },
         upsert=True,
     )
-    given_up = PermanentError("conversion_failed")
-    if attributes["type"] in _FAIL and attributes.get("subject"):
-        fail = _FAIL[attributes["type"]]
-        fail(jobs, str(attributes["subject"]), given_up, source="upload")
-    event = events.decode(attributes, data) if attributes["type"] == events.SegmentPlanned.type else None
-    if isinstance(event, events.SegmentPlanned):
-        segment_store.fail(jobs, event, given_up, source="upload")
+    if attributes["type"] in _BACK:
+        _end(events.decode(attributes, data), jobs)
+
+
+def _end(given_up: events.Event, jobs: Jobs) -> None:
+    """Ends the job unless it has gone on since the event became due."""
+    error = PermanentError("conversion_failed")
+    match given_up:
+        case events.VideoUploaded():
+            job_store.fail(jobs, given_up.job, error, source="upload", takes=given_up.takes)
+        case events.VideoHeld():
+            job_store.fail_waiting(jobs, given_up.job, error, source="upload")
+        case events.SegmentPlanned():
+            segment_store.fail(jobs, given_up, error, source="upload")
 
 
 def list_of(dead_letters: DeadLetters, *, limit: int, before: str | None = None) -> list[DeadLetter]:

@@ -291,14 +291,23 @@ def complete(
     return _move(jobs, job["_id"], as_claimed(job), converted, "convert", state="converted", **change) is not None
 
 
-def fail(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: Job | None = None) -> bool:
+def fail(
+    jobs: Jobs, job_id: str, error: AudioliftError, *, source: str, held: Job | None = None, takes: int = 0
+) -> bool:
     """Ends a job without audio and makes `conversion.failed` due.
 
     Args:
+        jobs: The collection of the job.
+        job_id: The job.
+        error: Why.
+        source: The function that says so.
         held: The job as its worker claimed it; None ends the job whoever holds it, but not past a live lease.
+        takes: How many takes of a job that nobody holds are stored, or it has gone on, and another event is on its way.
     """
-    free = {"$or": [{"state": "uploaded"}, RESTING, {"state": "converting", "lease_until": {"$lte": _now()}}]}
-    return fail_where(jobs, as_claimed(held) if held else {"_id": job_id} | free, error, source=source)
+    free: Job = {"$or": [{"state": "uploaded"}, RESTING, {"state": "converting", "lease_until": {"$lte": _now()}}]}
+    taken: Job = {"$size": takes} if takes else {"$in": [None, []]}
+    free |= {"_id": job_id, "takes": taken}
+    return fail_where(jobs, as_claimed(held) if held else free, error, source=source)
 
 
 def fail_waiting(jobs: Jobs, job_id: str, error: AudioliftError, *, source: str) -> bool:

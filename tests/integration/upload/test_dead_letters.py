@@ -11,6 +11,7 @@ from pymongo import MongoClient
 from audiolift import events, job_mail
 from audiolift import jobs as job_store
 from audiolift import segments as segment_store
+from audiolift import takes as take_store
 from audiolift.errors import PermanentError
 from audiolift.events import SegmentPlanned
 from audiolift.jobs import Job, Jobs
@@ -115,6 +116,20 @@ def test_a_segment_that_was_given_up_ends_its_job_which_is_planned_anew(operator
     assert operator.post(f"{LETTERS}/{letter}/replay").status_code == 202
     claimed = job_store.claim(jobs, job["_id"], lease_s=60)
     assert claimed and (claimed["plan"], claimed["attempt"]) == (None, 2)
+
+
+def test_an_event_before_the_last_take_ends_nothing_when_it_is_given_up(operator: httpx.Client, jobs: Jobs) -> None:
+    segments = segment_store.collection(jobs.database)
+    job = made.uploaded(jobs)
+    for _ in range(2):
+        before, held = made.stored(jobs, job["_id"]), job_store.claim(jobs, job["_id"], lease_s=60)
+        assert held
+        # The next one is due, and the last may have come twice.
+        assert take_store.keep(jobs, segments, held, {"take": {}}, last=False, share=0.5)
+        given_up(operator, job_store.next_event(before))
+        assert made.stored(jobs, job["_id"])["state"] == "converting"
+    given_up(operator, job_store.next_event(made.stored(jobs, job["_id"])))
+    assert made.stored(jobs, job["_id"])["error"]["code"] == "conversion_failed"
 
 
 def test_a_look_that_was_given_up_waits_for_its_owner_again(operator: httpx.Client, jobs: Jobs, broker: Sink) -> None:
