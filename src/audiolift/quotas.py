@@ -11,6 +11,7 @@ limits{}, tries{count, ends_at}, deleted_until}`. `limits` are the operator's fo
 settings.
 """
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -154,17 +155,19 @@ class Allowance:
         self.bytes = size
 
     def cover(self, size: int) -> None:
-        """Makes sure of this many bytes, and of `STEP` more where that has to be asked for and there is room.
+        """Makes sure of this many bytes and, where that has to be asked for, of as much of `STEP` as there is room for.
 
         Raises:
             PermanentError: `quota_storage`.
         """
         if size <= self.bytes:
             return
-        try:
-            self.ask(size + STEP)
-        except PermanentError:
-            self.ask(size)
+        # Who is close to the limit does not ask for each piece, either: all jobs of an account are counted for it.
+        for more in (STEP, STEP // 32, STEP // 1024):
+            with contextlib.suppress(PermanentError):
+                self.ask(size + more)
+                return
+        self.ask(size)
 
     def ask(self, size: int) -> None:
         """Has this many bytes admitted.
@@ -196,7 +199,7 @@ def charge(videos: Database[Account], job: Mapping[str, Any], sound_s: float, *,
 
 
 def recharge(videos: Database[Account], job: Mapping[str, Any], sound_s: float) -> None:
-    """Corrects the minutes of a conversion that is done, of which it was not known how long it would be."""
+    """Corrects the minutes of a conversion that is done by how long it turned out to be."""
     which = {"_id": job["owner"], "minutes.job": job["_id"]}
     collection(videos).update_one(which, {"$set": {"minutes.$.minutes": _minutes(sound_s)}})
 
@@ -300,7 +303,8 @@ def _no_minutes(taken: Usage, limit: int, needed: int) -> PermanentError:
 def _others(job_id: str, now: datetime) -> dict[str, Any]:
     """An expression for the minutes that count beside those of a job."""
     keep = {"$and": [{"$gt": ["$$this.at", now - DAY]}, {"$ne": ["$$this.job", job_id]}]}
-    return {"$filter": {"input": "$minutes", "cond": keep}}
+    # The mark of a deleted account has none.
+    return {"$filter": {"input": {"$ifNull": ["$minutes", []]}, "cond": keep}}
 
 
 def _minutes(sound_s: float) -> int:

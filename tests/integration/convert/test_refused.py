@@ -1,13 +1,14 @@
 """Videos that cannot be converted, or not as asked: each kind has its code, and the owner is told."""
 
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from audiolift import quotas
-from tests.videos import Videos
+from tests.videos import Videos, run
 from tests.workshop import Workshop
 
 REFUSED = {
@@ -119,4 +120,17 @@ def test_more_minutes_than_are_left_of_the_day(workshop: Workshop, videos: Video
     assert [convert(name, 2) for name in short] == ["converted", "no_audio", "converted", "quota_minutes"]
     # It does not say how long it is.
     assert convert("live.webm", 3) == "converted"
+    assert quotas.usage(workshop.jobs, owner).minutes == 3
+
+
+def test_minutes_are_counted_as_they_are_heard_and_not_as_the_video_says(workshop: Workshop, tmp_path: Path) -> None:
+    video = tmp_path / "modest.mkv"
+    run("-f", "lavfi", "-i", "sine=duration=150:sample_rate=8000", "-c:a", "pcm_s16le", video)
+    data, duration = video.read_bytes(), b"\x44\x89\x88"
+    at = data.index(duration) + len(duration)
+    video.write_bytes(data[:at] + struct.pack(">d", 1000.0) + data[at + 8 :])
+    job_id, owner = workshop.upload(video), os.urandom(8).hex()
+    workshop.jobs.update_one({"_id": job_id}, {"$set": {"owner": owner}})
+    workshop.convert(job_id)
+    assert workshop.job(job_id)["audio"]["duration_s"] == pytest.approx(150, abs=1)
     assert quotas.usage(workshop.jobs, owner).minutes == 3

@@ -74,6 +74,19 @@ def test_what_is_deferred_asks_again_and_is_told_at_once(jobs: Jobs) -> None:
     assert wide.bytes == 10_001 + quotas.STEP
 
 
+def test_close_to_the_limit_it_is_not_asked_for_each_piece(jobs: Jobs) -> None:
+    room = quotas.STEP // 10
+    job_id = admit(jobs, 0)
+    allowance = quotas.Allowance(jobs, job_id, owner="ada", usual=Limits(room, 5, 60), size=0)
+    asked = set()
+    for size in range(0, room, 65536):
+        allowance.cover(size)
+        asked.add(allowance.bytes)
+    assert len(asked) < 50
+    allowance.cover(room)
+    assert refused(lambda: allowance.cover(room + 1)).code == "quota_storage"
+
+
 def test_a_job_at_once_is_one_that_arrives_or_waits_or_is_in_work(jobs: Jobs) -> None:
     ids = [admit(jobs, 1) for _ in range(5)]
     error = refused(lambda: admit(jobs, 1))
@@ -165,6 +178,16 @@ def test_minutes_count_for_a_day(jobs: Jobs) -> None:
     account = quotas.collection(jobs.database).find_one({"_id": "ada"})
     assert account
     assert len(account["minutes"]) == 1
+
+
+def test_a_worker_that_hears_late_of_a_deletion_leaves_the_mark_one(jobs: Jobs) -> None:
+    job = made.claimed(jobs)
+    quotas.close(jobs.database, "ada", until=datetime.now(UTC))
+    quotas.charge(jobs.database, job, 61, usual_minutes=60)
+    quotas.recharge(jobs.database, job, 100)
+    quotas.refund(jobs.database, job)
+    assert quotas.is_closed(jobs.database, "ada")
+    assert taken(jobs)[2] == 0
 
 
 def test_a_video_that_no_day_would_do_for_is_too_long(jobs: Jobs) -> None:
