@@ -84,11 +84,12 @@ class Verifier:
 
         Raises:
             PermanentError: token_invalid.
-            TransientError: unavailable, where there are no keys to be had.
+            TransientError: unavailable, where there are no keys to be had, or auth does not publish this one: it may be
+                too new or too old, and what is refused for good is deleted by nobody.
         """
         claims = _claims(
             statement,
-            key_of=self._keys.get,
+            key_of=self._published,
             issuer=self._issuer,
             audience=deletion_audience(self._audience),
             required=DELETION_CLAIMS,
@@ -97,6 +98,11 @@ class Verifier:
             return Deletion(claims["sub"], datetime.fromtimestamp(claims["tokens_until"], UTC))
         except (TypeError, ValueError, OverflowError, OSError) as error:
             raise PermanentError("token_invalid", cause=str(error)) from None
+
+    def _published(self, kid: str) -> Ed25519PublicKey:
+        if (key := self._keys.get(kid)) is None:
+            raise TransientError("unavailable", cause=f"auth publishes no key {kid!r}", retry_after=PAUSE_S)
+        return key
 
 
 def deletion_audience(audience: str) -> str:

@@ -274,6 +274,9 @@ def test_only_what_auth_has_signed_deletes_an_account(site: Site) -> None:
             event = events.encode(events.AccountDeleted(ada.id, statement), source="auth")
             answer = deliver(f"{site.upload.url}/deleted-accounts", event)
             assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
+        # It may be known in a moment: what is answered by 401 does not come again.
+        event = events.encode(events.AccountDeleted(ada.id, signed(new_key("two"), **right)), source="auth")
+        assert deliver(f"{site.upload.url}/deleted-accounts", event).status_code == 503
         assert ada.client.get("/jobs").json()["jobs"] != []
 
 

@@ -130,6 +130,17 @@ def test_a_statement_with_wrong_claims_is_invalid(auth: Auth, claims: dict[str, 
     assert raised.value.code == "token_invalid"
 
 
+def test_a_statement_with_a_key_that_is_not_published_is_not_refused_for_good(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "PAUSE_S", 0)
+    verifier, statement = Verifier(auth.url), signed(TWO, **STATEMENT)
+    with pytest.raises(TransientError):
+        verifier.deletion(statement)
+    auth.publish(ONE, TWO)
+    assert verifier.deletion(statement).account == "user-1"
+
+
 def test_a_statement_is_no_access_token(auth: Auth) -> None:
     assert refusal(Verifier(auth.url), signed(ONE, **STATEMENT)) == "token_invalid"
 
