@@ -52,7 +52,8 @@ def plan(job_id: str, *, stores: Stores, compose: Compose, publish: Publish) -> 
         TransientError: `unavailable`, when the sink does not take an event. The deliveries are kept.
     """
     job = job_store.get(stores.jobs, job_id)
-    if job is None or job["state"] not in _TYPES:
+    # What was planned is not planned again: a webhook that was made since is not told of what was before it.
+    if job is None or job["state"] not in _TYPES or not job.get("calls_due"):
         return
     about = {"owner": job["owner"], "job": job_id, "type": _TYPES[job["state"]]}
     about |= {"fact": about["type"].removeprefix("job."), "body": compose(about["type"], job)}

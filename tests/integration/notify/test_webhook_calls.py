@@ -152,12 +152,23 @@ def test_the_same_end_told_often_is_one_call(world: World, jobs: Jobs, hook: Rec
     world.webhook(hook.url("http"))
     job = made.converted(jobs)
     for _ in range(3):
+        # As who was killed before noting it leaves it.
+        jobs.update_one({"_id": job["_id"]}, {"$set": {"calls_due": True}})
         world.plan(job)
     assert len(world.sent) == 3
     world.call_all()
     assert len(hook.calls) == 1
     world.plan(job)
     assert world.sent == []
+
+
+def test_a_webhook_is_not_told_of_an_end_before_it_was_made(world: World, jobs: Jobs, hook: Receiver) -> None:
+    job = made.converted(jobs)
+    world.plan(job)
+    world.webhook(hook.url("http"))
+    # The event comes again where a waveform was lost, or the broker sends it twice.
+    world.plan(job)
+    assert (world.sent, world.stores.deliveries.count_documents({})) == ([], 0)
 
 
 def delete(jobs: Jobs, job: Job) -> None:
