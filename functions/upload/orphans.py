@@ -26,7 +26,8 @@ BATCH = 100
 #: From the end of a place to its beginning.
 PAUSE = timedelta(hours=1)
 
-_JOB = re.compile(r"[0-9a-f]{24}")
+#: Not what goes on otherwise, as a longer hash does.
+_JOB = re.compile(r"[0-9a-f]{24}(?=\.|\Z)")
 
 
 @dataclass(frozen=True)

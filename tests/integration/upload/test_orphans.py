@@ -85,8 +85,9 @@ def test_what_belongs_to_no_job_goes_and_all_else_stays(stores: Stores) -> None:
         bucket["fs.files"].insert_one({"_id": by_hand, "filename": "by hand"})
         bucket["fs.chunks"].insert_one({"files_id": by_hand, "n": 0, "data": b"-"})
         bucket["fs.chunks"].insert_one({"files_id": "not a job", "n": 0, "data": b"-"})
+        bucket["fs.chunks"].insert_one({"files_id": 64 * "a", "n": 0, "data": b"-"})
     assert stores.sweep() == 3 * 9
-    assert stores.named() == kept | {picture, test, str(by_hand), "not a job"}
+    assert stores.named() == kept | {picture, test, str(by_hand), "not a job", 24 * "a"}
     assert segment_store.collection(stores.videos).count_documents({}) == len(kept)
     assert stores.mp3s["fs.chunks"].count_documents({"files_id": {"$regex": r"\.2$"}}) == len(kept)
 
