@@ -39,7 +39,7 @@ from audiolift.jobs import Job
 from audiolift.publish import Publish, publisher
 from audiolift.tokens import Owner, Verifier
 from audiolift.views import job_view, link_view, listed_view, waveform_view
-from pacing import Pace, Pacing
+from pacing import Pace, PacedResponse, Pacing
 from places import Holding, Places
 from tus_state import Terms
 from upload_settings import UploadSettings
@@ -197,9 +197,12 @@ async def job_events(request: Request) -> Response:
     version = int(last) if re.fullmatch(r"\d{1,15}", last, re.ASCII) else None
     if version == job["version"] and job["state"] in job_store.ENDED:
         return Response(status_code=204)  # tells an EventSource to stop reconnecting
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if request.method == "HEAD":
+        # Otherwise the line would be busy for minutes, with nothing to be seen of it.
+        return Response(headers=headers, media_type="text/event-stream")
     STREAMS.take(request, job["owner"])
     stream = watcher().watch(job, version=version, watch_s=SETTINGS.watch_s)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
@@ -417,7 +420,8 @@ async def _deliver(job: Job, request: Request) -> Response:
     if request.method == "HEAD":
         # Otherwise all of the audio is read, and then not sent.
         return Response(status_code=answer.status_code, headers=answer.headers)
-    DOWNLOADS.take(request, job["owner"])
+    if isinstance(answer, PacedResponse):
+        DOWNLOADS.take(request, job["owner"])
     return answer
 
 

@@ -164,6 +164,16 @@ def test_streams_have_places_and_a_job_can_be_asked_after_instead(
     until(lambda: taken(few, "streams") == 0)
 
 
+def test_who_asks_for_the_head_of_a_stream_holds_no_place(few: RunningFunction, tokens: Issuer) -> None:
+    ada = client_of(few, tokens, "ada")
+    job = upload(ada)
+    head = ada.head(f"/jobs/{job}/events")
+    assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    # The line is free for the next request.
+    assert ada.get(f"/jobs/{job}").json()["state"] == "uploaded"
+    assert taken(few, "streams") == 0
+
+
 def test_downloads_have_places(few: RunningFunction, slow: Slow, tokens: Issuer, mongo: Mongo) -> None:
     ada = client_of(few, tokens, "ada")
     job = upload(ada)
@@ -173,7 +183,9 @@ def test_downloads_have_places(few: RunningFunction, slow: Slow, tokens: Issuer,
     until(lambda: taken(few, "downloads") == SHARE)
     assert refused(ada.get(f"/jobs/{job}/audio")) == (429, "too_many_at_once")
     # Neither brings any of it.
-    assert ada.head(f"/jobs/{job}/audio").status_code == 200
+    head = ada.head(f"/jobs/{job}/audio")
+    assert head.status_code == 200
+    assert ada.get(f"/jobs/{job}/audio", headers={"If-None-Match": head.headers["etag"]}).status_code == 304
     slow.hang_up()
     until(lambda: taken(few, "downloads") == 0)
     assert len(ada.get(f"/jobs/{job}/audio").content) == 20 * MIB
