@@ -49,6 +49,7 @@ def ensure_indexes(deliveries: Deliveries) -> None:
     deliveries.create_index([("owner", ASCENDING), ("webhook", ASCENDING), ("_id", DESCENDING)])
     deliveries.create_index([("state", ASCENDING), ("due_at", ASCENDING)])
     deliveries.create_index([("job", ASCENDING)])
+    deliveries.create_index([("owner", ASCENDING), ("lease_until", ASCENDING)])
     deliveries.create_index("expires_at", expireAfterSeconds=0)
 
 
