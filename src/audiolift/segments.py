@@ -317,11 +317,14 @@ def clear(segments: Segments, bucket: Bucket, job_id: str, *, attempts: int) -> 
 
     What later ones write is left alone: a job that has failed may have been revived since it was read.
     """
-    for attempt in range(1, attempts + 1):
-        theirs = _below(f"{job_id}.{attempt}")
-        segments.delete_many({"$or": [theirs, {"_id": take_key(job_id, attempt)}]})
-        bucket["fs.files"].delete_many(theirs)
-        bucket["fs.chunks"].delete_many({"files_id": theirs["_id"]})
+    if not attempts:
+        return
+    numbers = range(1, attempts + 1)
+    theirs = [_below(f"{job_id}.{number}")["_id"] for number in numbers]
+    takes = [take_key(job_id, number) for number in numbers]
+    segments.delete_many({"$or": [{"_id": {"$in": takes}}, *({"_id": ids} for ids in theirs)]})
+    for kept, key in (("fs.files", "_id"), ("fs.chunks", "files_id")):
+        bucket[kept].delete_many({"$or": [{key: ids} for ids in theirs]})
 
 
 def _phase(phase: str, count: int, *, start: float) -> dict[str, Any]:

@@ -161,6 +161,10 @@ def test_internal_addresses_do_not_exist_outside_the_cluster(client: httpx.Clien
     assert client.get(path).status_code == 405
 
 
+def uploaded_event(job: str) -> dict[str, Any]:
+    return {"job": job, "file_id": job, "name": "a.mp4", "size": 7, "options": {}}
+
+
 @pytest.fixture
 def letter(client: httpx.Client) -> Letter:
     def send(job: str, type_: str, data: dict[str, Any]) -> httpx.Response:
@@ -177,7 +181,7 @@ def test_a_dead_letter_ends_the_job_and_its_owner_is_told(
 ) -> None:
     job = upload(client)
     for _ in range(2):
-        assert letter(job, "dev.audiolift.video.uploaded.v1", {"job": job}).status_code == 204
+        assert letter(job, "dev.audiolift.video.uploaded.v1", uploaded_event(job)).status_code == 204
     assert client.get(f"/jobs/{job}").json()["error"]["code"] == "conversion_failed"
     kept = list(mongo["videos"]["dead_letters"].find({"attributes.subject": job}))
     assert [(one["count"], one["attributes"]["knativeerrorcode"]) for one in kept] == [(2, "503")]
@@ -191,7 +195,7 @@ def test_a_dead_letter_does_not_end_what_lives_or_has_ended(client: httpx.Client
     assert job_store.claim(job_store.collection(mongo["videos"]), living, lease_s=30)
     convert(mongo, done)
     for job in (living, done, "0" * 24):
-        assert letter(job, "dev.audiolift.video.uploaded.v1", {"job": job}).status_code == 204
+        assert letter(job, "dev.audiolift.video.uploaded.v1", uploaded_event(job)).status_code == 204
         assert letter(job, "dev.audiolift.audio.converted.v1", {"job": job}).status_code == 204
     assert client.get(f"/jobs/{living}").json()["state"] == "converting"
     assert client.get(f"/jobs/{done}").json()["state"] == "converted"
