@@ -156,7 +156,7 @@ def test_long_requests_leave_room_in_upload_for_what_is_short(components: tuple[
     assert sum(places.values()) + 32 <= template["spec"]["containerConcurrency"]
     # Knative takes 70 % of a target.
     assert int(template["metadata"]["annotations"][SCALE + "target"]) * 0.7 < places["uploads_at_once"]
-    # What tests/integration/upload/test_places.py holds an upload to, and the chunks that lie ready for a download.
+    # In MB, what an upload takes among others (docs/adr/0039), and the chunks that lie ready for a download.
     limit = template["spec"]["containers"][0]["resources"]["limits"]["memory"]
     assert places["uploads_at_once"] * 28 + places["downloads_at_once"] * 8 < int(limit.removesuffix("Mi")) * 0.8
 
