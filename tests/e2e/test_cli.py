@@ -205,18 +205,3 @@ def _remembered(home: Path) -> str | None:
 def _offset(person: Person, job: str) -> int:
     answer = person.http.head(f"/uploads/{job}", headers={"Tus-Resumable": "1.0.0"})
     return int(answer.headers["Upload-Offset"])
-
-
-def test_an_account_is_looked_at_and_deleted(cli: Cli, person: Person) -> None:
-    person.send(b"no video at all")
-    shown = cli.run("me")[1]
-    assert person.email in shown
-    assert "15 B" in shown and "214.7 GB" in shown and "10000" in shown
-    assert cli.json("me")["used"]["storage_bytes"] == 15
-    assert "--yes" in cli.run("delete-account", "--password-stdin", typed=person.password)[2]
-    assert cli.run("delete-account", "--yes", "--password-stdin", typed="a wrong pass phrase")[0] == 3
-    assert cli.json("jobs")["jobs"]
-    deleted = cli.run("delete-account", "--yes", "--password-stdin", typed=person.password)
-    assert deleted[:2] == (0, f"The account {person.email} is deleted.\n")
-    assert cli.run("me")[0] == 3
-    assert not cli.account.exists()

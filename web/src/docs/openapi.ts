@@ -67,7 +67,7 @@ export interface Operation {
   responses: Record<string, Answer | Reference>
 }
 
-export const METHODS = ['get', 'head', 'post', 'patch', 'delete', 'options'] as const
+export const METHODS = ['get', 'head', 'post', 'put', 'patch', 'delete', 'options'] as const
 
 export type PathItem = { [method in (typeof METHODS)[number]]?: Operation } & {
   parameters?: (Parameter | Reference)[]
