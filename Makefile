@@ -39,7 +39,8 @@ restore: setup ## start a new platform with what a backup has: make restore FROM
 
 test: check ## check, then run all tests on real servers
 	@local/setup tests
-	.venv/bin/python -m pytest
+	@# Each worker starts its own servers, at most four of each.
+	.venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 images: setup ## build the functions' images with buildah, podman or docker
 	@local/images
