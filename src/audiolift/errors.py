@@ -66,6 +66,7 @@ CODES: dict[str, Code] = {
         403,
         "There is not enough room: {used} of your {limit} bytes are taken. Please delete jobs that you do not need.",
     ),
+    "jobs_too_many": Code(403, "You have {limit} jobs already. Please delete those that you do not need."),
     "quota_jobs": Code(
         429, "As many of your videos as may be at once, {limit}, are under way. Please wait until one of them is done."
     ),

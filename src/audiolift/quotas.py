@@ -33,6 +33,9 @@ Jobs = Collection[dict[str, Any]]
 MINUTES = 10_000
 #: Minutes count for so long.
 DAY = timedelta(days=1)
+#: Jobs that an account may have, whatever became of them: all are counted at each admission. Minutes allow for fewer in
+#: the week that jobs are usually kept, but those that fail, and those that wait for their owner, take none.
+MOST = 100_000
 #: Bytes that are reserved at a time for a video whose length is not known.
 STEP = 256 * 1024 * 1024
 #: When it makes sense to ask again for a place among the jobs, in seconds.
@@ -71,8 +74,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class _Counted:
-    """What jobs have: bytes, how many run, and the states of those that may be admitted."""
+    """What jobs have: how many there are, bytes, how many run, and the states of those that may be admitted."""
 
+    kept: int
     bytes: int
     running: int
     open: Mapping[str, str]
@@ -113,8 +117,8 @@ def admit(jobs: Jobs, job_id: str, *, owner: str, state: str, size: int, usual: 
         usual: What accounts may take.
 
     Raises:
-        PermanentError: `quota_storage`; where it was not admitted before also `quota_jobs` and `quota_minutes`;
-            `token_invalid`, where the account was deleted.
+        PermanentError: `quota_storage`; where it was not admitted before also `quota_jobs`, `quota_minutes` and, where
+            it arrives, `jobs_too_many`; `token_invalid`, where the account was deleted.
         TransientError: `unavailable`, when too many come at the same moment.
     """
     accounts = collection(jobs.database)
@@ -128,7 +132,7 @@ def admit(jobs: Jobs, job_id: str, *, owner: str, state: str, size: int, usual: 
         if taken.storage_bytes + size > limits.storage_bytes:
             raise PermanentError("quota_storage", used=taken.storage_bytes, limit=limits.storage_bytes)
         if len(others) == len(before):
-            _check_work(taken, limits)
+            _check_jobs(state, counted.kept, taken, limits)
         entry = {"job": job_id, "state": state, "bytes": size}
         change = {"$set": {"admitted": [*others, entry]}, "$inc": {"turn": 1}}
         if accounts.update_one({"_id": owner, "turn": account["turn"]}, change).matched_count:
@@ -195,7 +199,7 @@ def charge(videos: Database[Account], job: Mapping[str, Any], sound_s: float, *,
     entry = {"job": job["_id"], "minutes": needed, "at": now}
     counted = [{"$set": {"minutes": {"$concatArrays": [others, [entry]]}}}]
     if not accounts.update_one({"_id": job["owner"], "$expr": fits}, counted).matched_count:
-        raise _no_minutes(_usage(account, _Counted(0, 0, {}), []), limit, needed)
+        raise _no_minutes(_usage(account, _Counted(0, 0, 0, {}), []), limit, needed)
 
 
 def recharge(videos: Database[Account], job: Mapping[str, Any], sound_s: float) -> None:
@@ -263,12 +267,14 @@ def _count(jobs: Jobs, owner: str) -> _Counted:
     stored = {"$add": [kept, {"$ifNull": ["$audio.size", 0]}]}
     opened = {"$cond": [{"$in": ["$state", list(_OPEN)]}, {"job": "$_id", "state": "$state"}, "$$REMOVE"]}
     runs = {"$cond": [{"$in": ["$state", list(_RUNNING)]}, 1, 0]}
-    groups = {"_id": None, "bytes": {"$sum": stored}, "running": {"$sum": runs}, "open": {"$push": opened}}
+    groups: dict[str, Any] = {"_id": None, "kept": {"$sum": 1}, "bytes": {"$sum": stored}}
+    groups |= {"running": {"$sum": runs}, "open": {"$push": opened}}
     mine = {"owner": owner, "state": {"$ne": "deleted"}}
     found = next(jobs.aggregate([{"$match": mine}, {"$group": groups}]), None)
     if found is None:
-        return _Counted(0, 0, {})
-    return _Counted(found["bytes"], found["running"], {one["job"]: one["state"] for one in found["open"]})
+        return _Counted(0, 0, 0, {})
+    states = {one["job"]: one["state"] for one in found["open"]}
+    return _Counted(found["kept"], found["bytes"], found["running"], states)
 
 
 def _admitted(account: Account, counted: _Counted) -> list[dict[str, Any]]:
@@ -287,7 +293,9 @@ def _usage(account: Account, counted: _Counted, admitted: list[dict[str, Any]]) 
     )
 
 
-def _check_work(taken: Usage, limits: Limits) -> None:
+def _check_jobs(state: str, kept: int, taken: Usage, limits: Limits) -> None:
+    if state == "uploading" and kept > MOST:
+        raise PermanentError("jobs_too_many", limit=MOST)
     if taken.jobs >= limits.jobs:
         raise PermanentError("quota_jobs", limit=limits.jobs, retry_after=RETRY_JOBS_S)
     if taken.minutes >= limits.minutes:

@@ -146,6 +146,22 @@ def test_a_reservation_ends_with_the_state_that_it_was_made_in_however_the_proce
     assert [one["bytes"] for one in account["admitted"]] == [2000]
 
 
+def test_jobs_that_take_neither_minutes_nor_room_are_not_without_end(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quotas, "MOST", 4)
+    kept = [made.failed(jobs), made.held(jobs), made.failed(jobs)]
+    last = admit(jobs, 1)
+    assert refused(lambda: admit(jobs, 1)).code == "jobs_too_many"
+    # What is there already may grow, whoever else is arriving, and be converted.
+    made.uploading(jobs)
+    quotas.admit(jobs, last, owner="ada", state="uploading", size=2, usual=LIMITS)
+    quotas.admit(jobs, kept[1]["_id"], owner="ada", state="waiting", size=0, usual=LIMITS)
+    for job in (kept[0], kept[2]):
+        assert job_store.delete(jobs, job["_id"])
+    admit(jobs, 1)
+
+
 def test_minutes_are_counted_once_for_a_job_and_given_back_when_it_fails(jobs: Jobs) -> None:
     videos = jobs.database
     job = made.claimed(jobs)
