@@ -38,7 +38,11 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=1024 * MIB)
     arguments = parser.parse_args()
     # Where the disk is: the videos may be larger than a /tmp in memory.
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch, mongod() as uri, store.connect(uri) as client:
+    with (
+        tempfile.TemporaryDirectory(dir=Path(".local").absolute()) as scratch,
+        mongod() as uri,
+        store.connect(uri) as client,
+    ):
         folder = Path(scratch)
         workshop = Workshop(client, folder)
         for name, times in TIMES.items():

@@ -66,7 +66,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hours", type=float, nargs="+", default=list(GOALS))
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch, mongod() as uri, store.connect(uri) as client:
+    with (
+        tempfile.TemporaryDirectory(dir=Path(".local").absolute()) as scratch,
+        mongod() as uri,
+        store.connect(uri) as client,
+    ):
         workshop = Workshop(client, Path(scratch))
         with functions(uri) as (workers, broker):
             for hours in sorted(arguments.hours):
