@@ -169,7 +169,7 @@ def test_a_look_that_was_given_up_ends_the_job_unless_it_went_well(
     lost, seen = hold(client), hold(client)
     probed(jobs, seen)
     for job in (lost, seen):
-        assert letter(job, HELD, {"job": job}).status_code == 204
+        assert letter(job, HELD, {"job": job, "file_id": job, "name": "a.mp4", "size": 7}).status_code == 204
     assert client.get(f"/jobs/{lost}").json()["error"]["code"] == "conversion_failed"
     assert client.get(f"/jobs/{seen}").json()["state"] == "waiting"
 
