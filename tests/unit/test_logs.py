@@ -16,6 +16,13 @@ from tests.functions import ROOT
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
+@pytest.fixture(autouse=True)
+def _nobodys() -> None:
+    """Other tests in this process have followed jobs and traces."""
+    logs.about(None)
+    tracing.follow(None)
+
+
 def line(record: logging.LogRecord) -> dict[str, Any]:
     text = logs.JsonFormatter().format(record)
     assert "\n" not in text
